@@ -1,0 +1,30 @@
+"""Typed settings, free of torch: sections, names, reading and writing."""
+
+from flexdan.config.adversarial import AdversarialConfig
+from flexdan.config.data import AugmentationConfig, DataConfig
+from flexdan.config.errors import UserError
+from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
+from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file
+from flexdan.config.run import RunConfig, to_dict, to_yaml
+from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+
+__all__ = [
+    "METRICS",
+    "AdversarialConfig",
+    "AugmentationConfig",
+    "DataConfig",
+    "EvaluationNetworkConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "SchedulerConfig",
+    "SegmentationNetworkConfig",
+    "TrainingConfig",
+    "UserError",
+    "add_settings",
+    "config_from_mapping",
+    "parse_command",
+    "read_settings_file",
+    "to_dict",
+    "to_yaml",
+]

@@ -1,0 +1,83 @@
+"""Settings of the data and of the augmentation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flexdan.config.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the images come from and how they become network input.
+
+    Args:
+        manifest: the manifest CSV made by `flexdan data import` or `flexdan data synthesize`.
+        train_split: name of the split to train on.
+        val_split: name of the split that scores every epoch and chooses the best weights.
+        annotated: how many training images keep their masks, as a count ("9") or a share ("10%"), drawn with the seed;
+            empty: as the manifest says.
+        image_size: height and width, in pixels, to which every image is resized for the network; auto: the median
+            image, its proportions kept, reduced to 224*332 pixels at the most (224x332 for GlaS).
+        intensity: how other than 8-bit images become 0..255: range (the range of the type) or percentile (0.1 and 99.9
+            of each image); 8-bit images are never rescaled.
+        mean: subtracted from the intensities, which are 0..1.
+        std: divides them after that.
+        cache_gib: decoded images stay in memory, as bytes, up to so many GiB in all; beyond, they are decoded anew in
+            each epoch.
+    """
+
+    manifest: str = ""
+    train_split: str = "train"
+    val_split: str = "val"
+    annotated: str = ""
+    image_size: tuple[int, int] | Literal["auto"] = "auto"
+    intensity: Literal["range", "percentile"] = "percentile"
+    mean: float = 0.5
+    std: float = 0.25
+    cache_gib: float = 4.0
+
+    def __post_init__(self):
+        if self.image_size != "auto" and min(self.image_size) < 8:
+            raise UserError(
+                f"data.image_size is {list(self.image_size)}: height and width must be at least 8 pixels, or auto"
+            )
+        if self.std <= 0:
+            raise UserError(f"data.std is {self.std}: it divides the intensities and must be above 0")
+        if self.cache_gib < 0:
+            raise UserError(f"data.cache_gib is {self.cache_gib}: it must be 0 (no cache) or more")
+        if self.train_split == self.val_split:
+            raise UserError(
+                f"data.train_split and data.val_split are both {self.train_split!r}: "
+                "validation needs a split of its own; name another, or make one with `flexdan data split`"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """Random changes applied to the training images, and where they move pixels, to the mask alike.
+
+    Args:
+        horizontal_flip: mirror left and right, with probability one half.
+        vertical_flip: mirror top and bottom, with probability one half.
+        quarter_turns: turn by 0, 90, 180 or 270 degrees (a batch of images that are not square turns as a whole).
+        scale: enlarge or shrink by a factor from this range, drawn on a logarithmic scale; 1 1 is off.
+        rotation: turn by an angle up to so many degrees either way.
+        stain_jitter: strength of the stain jitter of H&E images: each stain's density is multiplied by 1 +- and shifted
+            by +- this (Tellez et al. 2018, "Whole-slide mitosis detection", section III-C); needs 3 channels; 0 is off.
+    """
+
+    horizontal_flip: bool = True
+    vertical_flip: bool = True
+    quarter_turns: bool = False
+    scale: tuple[float, float] = (1.0, 1.0)
+    rotation: float = 0.0
+    stain_jitter: float = 0.0
+
+    def __post_init__(self):
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise UserError(f"augmentation.scale is {list(self.scale)}: it must be two factors, 0 < low <= high")
+        if not 0 <= self.rotation <= 180:
+            raise UserError(f"augmentation.rotation is {self.rotation}: it must be 0 to 180 degrees")
+        if not 0 <= self.stain_jitter < 1:
+            raise UserError(f"augmentation.stain_jitter is {self.stain_jitter}: it must be at least 0 and below 1")

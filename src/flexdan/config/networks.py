@@ -1,0 +1,100 @@
+"""Settings of the segmentation network (SN) and of the evaluation network (EN)."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from flexdan.config.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationNetworkConfig:
+    """The segmentation network (SN).
+
+    Args:
+        model_type: ConcatenationFCN, ZhengSN, or the import path of a class of your own that maps (N, C, H, W) images
+            to (N, classes, H, W) logits, such as monai.networks.nets.BasicUNet.
+        model_args: arguments of your own class; the other settings of this section, input_channels and
+            output_channels excepted, apply to ConcatenationFCN only.
+        input_channels: channels of the images; auto: as the manifest says.
+        output_channels: number of classes, background included; auto: as the manifest says.
+        input_block_depth: convolutions before the first FCN block.
+        num_fcn_blocks: FCN blocks; the outputs of the last three are joined.
+        block_depth: convolutions in each FCN block.
+        first_layer_out_channels: channels after the first convolution.
+        block_pattern: single_run doubles the channels at every convolution, double_run at every second one of a block.
+        upsampling_pattern: which blocks are upsampled to the image size and joined.
+        pool_first_block: let the first FCN block start with a pool too.
+    """
+
+    model_type: str = "ConcatenationFCN"
+    model_args: dict[str, Any] = field(default_factory=dict)
+    input_channels: int | Literal["auto"] = "auto"
+    output_channels: int | Literal["auto"] = "auto"
+    input_block_depth: int = 1
+    num_fcn_blocks: int = 5
+    block_depth: int = 1
+    first_layer_out_channels: int = 64
+    block_pattern: Literal["single_run", "double_run"] = "double_run"
+    upsampling_pattern: Literal["last_three"] = "last_three"
+    pool_first_block: bool = False
+
+    def __post_init__(self):
+        lowest = {
+            "input_channels": 1,
+            "output_channels": 2,
+            "input_block_depth": 1,
+            "num_fcn_blocks": 3,
+            "block_depth": 1,
+            "first_layer_out_channels": 1,
+        }
+        for name, low in lowest.items():
+            value = getattr(self, name)
+            if value != "auto" and value < low:
+                raise UserError(f"sn.{name} is {value}: it must be at least {low}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationNetworkConfig:
+    """The evaluation network (EN) of adversarial training; the supervised strategy builds none.
+
+    Args:
+        model_type: FlexVGG or ZhengEN.
+        input_channels: image channels and map channels together; auto: as the images and the SN say.
+        input_block_depth: FlexVGG: convolutions before the first FCN block.
+        num_fcn_blocks: FlexVGG: FCN blocks.
+        depth_fcn_block: FlexVGG: convolutions in each FCN block.
+        first_layer_out_channels: FlexVGG: channels after the first convolution.
+        fcn_block_pattern: FlexVGG: when the channels double, as in the SN.
+        depth_linear_block: FlexVGG: linear layers that each halve the width.
+        linear_block_pattern: FlexVGG: how the linear layers narrow.
+        first_linear_layer_out_features: FlexVGG: width after the first linear layer.
+        out_features: scores for each image.
+    """
+
+    model_type: Literal["FlexVGG", "ZhengEN"] = "FlexVGG"
+    input_channels: int | Literal["auto"] = "auto"
+    input_block_depth: int = 1
+    num_fcn_blocks: int = 4
+    depth_fcn_block: int = 2
+    first_layer_out_channels: int = 64
+    fcn_block_pattern: Literal["single_run", "double_run"] = "double_run"
+    depth_linear_block: int = 1
+    linear_block_pattern: Literal["single_run"] = "single_run"
+    first_linear_layer_out_features: int = 128
+    out_features: int = 1
+
+    def __post_init__(self):
+        for name in (
+            "input_channels",
+            "input_block_depth",
+            "num_fcn_blocks",
+            "depth_fcn_block",
+            "first_layer_out_channels",
+            "first_linear_layer_out_features",
+            "out_features",
+        ):
+            value = getattr(self, name)
+            if value != "auto" and value < 1:
+                raise UserError(f"en.{name} is {value}: it must be at least 1")
+        if self.depth_linear_block < 0:
+            raise UserError(f"en.depth_linear_block is {self.depth_linear_block}: it must be 0 or more")

@@ -1,0 +1,149 @@
+"""Reading settings: a YAML file, a mapping, and overrides from the command line."""
+
+from argparse import ArgumentError
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from flexdan.config.errors import UserError
+from flexdan.config.names import IGNORED, LOG_NAMES, LOG_VALUES, setting_names, translate, unknown_name
+from flexdan.config.run import RunConfig
+
+
+def add_settings(parser: ArgumentParser) -> None:
+    """Add `--config` and one option for every setting to a command's parser."""
+    parser.add_argument("--config", type=str, default="", metavar="FILE", help="YAML file of settings")
+    parser.add_class_arguments(RunConfig)
+
+
+def read_settings_file(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of settings, as the user wrote them.
+
+    Raises:
+        UserError: if the file cannot be read or is no YAML mapping.
+    """
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} must hold settings as `name: value`, but holds a {type(loaded).__name__}")
+    return loaded
+
+
+def config_from_mapping(settings: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
+    """Build a configuration from settings under any accepted name.
+
+    Returns:
+        The configuration, and notes for the user.
+
+    Raises:
+        UserError: for an unknown name or a value that is not allowed.
+    """
+    translated, notes = translate(settings)
+    parser = ArgumentParser(exit_on_error=False)
+    add_settings(parser)
+    return _instantiate(parser, parser.parse_args([], namespace=_parse_object(parser, translated))), notes
+
+
+def parse_command(
+    parser: ArgumentParser, argv: Sequence[str], base: Mapping[str, Any] | None = None
+) -> tuple[Any, RunConfig, list[str]]:
+    """Parse a command line that may hold settings under any accepted name.
+
+    Args:
+        parser: parser of the command, after `add_settings`.
+        argv: the arguments of the command.
+        base: settings under our names that stand below those of the file and of the command line.
+
+    Returns:
+        All arguments, the configuration (defaults, then base, file, command line), and notes for the user.
+
+    Raises:
+        UserError: for an unknown name or a value that is not allowed.
+    """
+    options = {option for action in parser._actions for option in action.option_strings}
+    argv, notes = _translate_options(argv, options)
+    settings: dict[str, Any] = dict(base or {})
+    if file := _option_value(argv, "--config"):
+        translated, file_notes = translate(read_settings_file(file))
+        settings |= translated
+        notes = file_notes + notes
+    try:
+        arguments = parser.parse_args(argv, namespace=_parse_object(parser, settings))
+    except ArgumentError as error:
+        raise UserError(_message(error)) from error
+    return arguments, _instantiate(parser, arguments), notes
+
+
+def _parse_object(parser: ArgumentParser, translated: Mapping[str, Any]) -> Any:
+    nested: dict[str, Any] = {}
+    for name, value in translated.items():
+        *sections, leaf = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
+    try:
+        return parser.parse_object(nested)
+    except ArgumentError as error:
+        raise UserError(_message(error)) from error
+
+
+def _instantiate(parser: ArgumentParser, arguments: Any) -> RunConfig:
+    objects = parser.instantiate(arguments)
+    return RunConfig(**{name: getattr(objects, name) for name in RunConfig.__dataclass_fields__})
+
+
+def _message(error: ArgumentError) -> str:
+    return " ".join(str(error).split()).replace("Parser key ", "setting ")
+
+
+def _translate_options(argv: Sequence[str], options: set[str]) -> tuple[list[str], list[str]]:
+    """Rewrite `--log_name value` to `--our.name value`, and drop the names that are ignored."""
+    names = set(setting_names())
+    rewritten: list[str] = []
+    notes: list[str] = []
+    position = 0
+    while position < len(argv):
+        token = argv[position]
+        position += 1
+        if token == "--":
+            return rewritten + [token, *argv[position:]], notes
+        if not token.startswith("--"):
+            rewritten.append(token)
+            continue
+        name, equals, value = token[2:].partition("=")
+        if f"--{name}" in options and name not in names:
+            rewritten.append(token)
+            continue
+        name = name.replace("-", "_")
+        if not equals and position < len(argv) and not argv[position].startswith("--"):
+            equals, value = "=", argv[position]
+            position += 1
+        if name in IGNORED:
+            notes.append(f"--{name} is accepted but has no effect: {IGNORED[name]}")
+            continue
+        ours = LOG_NAMES.get(name, name)
+        if ours not in names and not ours.startswith("sn.model_args."):
+            raise UserError(unknown_name(name, names, "option"))
+        if not equals:
+            raise UserError(f"--{name} needs a value, such as --{name}=VALUE")
+        rewritten.append(f"--{ours}={LOG_VALUES.get(ours, {}).get(value.lower(), value)}")
+    return rewritten, notes
+
+
+def _option_value(argv: Sequence[str], option: str) -> str:
+    for position, token in enumerate(argv):
+        if token == option and position + 1 < len(argv):
+            return argv[position + 1]
+        if token.startswith(f"{option}="):
+            return token.partition("=")[2]
+    return ""

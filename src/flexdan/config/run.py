@@ -1,0 +1,61 @@
+"""The configuration of one run: every section in one frozen object."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import yaml
+
+from flexdan.config.adversarial import AdversarialConfig
+from flexdan.config.data import AugmentationConfig, DataConfig
+from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
+from flexdan.config.training import LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a training does.
+
+    Args:
+        strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan: against
+            an evaluation network, with unannotated images too (not in this version yet).
+        seed: seed of the weights, the order of the images and the augmentation.
+        init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
+        data: the images.
+        augmentation: their random changes.
+        sn: the segmentation network.
+        en: the evaluation network, of adversarial strategies.
+        adversarial: its part in the objective.
+        loss: its loss.
+        optimizer: its optimiser.
+        scheduler: the learning rate over time.
+        training: the loop.
+    """
+
+    strategy: Literal["supervised", "dan"] = "supervised"
+    seed: int = 0
+    init_sn: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    sn: SegmentationNetworkConfig = field(default_factory=SegmentationNetworkConfig)
+    en: EvaluationNetworkConfig = field(default_factory=EvaluationNetworkConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Return the settings as nested plain dicts, lists and scalars (what YAML, JSON and a checkpoint can hold)."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return plain(asdict(config))
+
+
+def to_yaml(config: RunConfig) -> str:
+    """Return the full settings as YAML that `flexdan train --config` reads back."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True, width=120)

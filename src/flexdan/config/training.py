@@ -1,0 +1,139 @@
+"""Settings of the loss, the optimiser, the scheduler and the training loop."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flexdan.config.errors import UserError
+
+METRICS = {  # every metric of an epoch that can be watched, and its better direction
+    "train_loss": "min",
+    "val_loss": "min",
+    "val_acc": "max",
+    "iou_score": "max",
+    "dice": "max",
+    "precision": "max",
+    "recall": "max",
+}
+Metric = Literal["train_loss", "val_loss", "val_acc", "iou_score", "dice", "precision", "recall"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The loss of the segmentation network.
+
+    Args:
+        criterion: cross_entropy, dice (soft Dice, mean over the foreground classes), or cross_entropy_dice (their sum).
+    """
+
+    criterion: Literal["cross_entropy", "dice", "cross_entropy_dice"] = "cross_entropy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """The optimiser.
+
+    Args:
+        optimizer_type: adam or sgd.
+        lr: learning rate.
+        weight_decay: L2 penalty on the weights.
+        momentum: momentum of sgd (Nesterov where above 0); adam ignores it.
+    """
+
+    optimizer_type: Literal["adam", "sgd"] = "adam"
+    lr: float = 0.002
+    weight_decay: float = 0.000005
+    momentum: float = 0.9
+
+    def __post_init__(self):
+        if not self.lr > 0:
+            raise UserError(f"optimizer.lr is {self.lr}: it must be above 0")
+        if self.weight_decay < 0:
+            raise UserError(f"optimizer.weight_decay is {self.weight_decay}: it must be 0 or more")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"optimizer.momentum is {self.momentum}: it must be at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig:
+    """The learning-rate scheduler.
+
+    Args:
+        scheduler_type: OneCycle (up and down once over the whole training, per update), ReduceLROnPlateau (per epoch)
+            or none.
+        factor: ReduceLROnPlateau: multiplies the learning rate.
+        patience: ReduceLROnPlateau: epochs without an improvement that are borne.
+        mode: ReduceLROnPlateau: whether the metric is to fall (min) or rise (max); auto: by the metric.
+        plateau_metric: ReduceLROnPlateau: the watched metric.
+        min_lr: ReduceLROnPlateau: lowest learning rate.
+        threshold: ReduceLROnPlateau: smallest change that counts as an improvement.
+        threshold_mode: ReduceLROnPlateau: whether the threshold is relative or absolute.
+        cooldown: ReduceLROnPlateau: epochs to wait after a reduction.
+        eps: ReduceLROnPlateau: smallest change of the learning rate that is made.
+        pct_start: OneCycle: share of the updates that raise the learning rate.
+    """
+
+    scheduler_type: Literal["OneCycle", "ReduceLROnPlateau", "none"] = "OneCycle"
+    factor: float = 0.75
+    patience: int = 5
+    mode: Literal["auto", "min", "max"] = "auto"
+    plateau_metric: Metric = "val_loss"
+    min_lr: float = 0.00001
+    threshold: float = 0.0001
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: int = 0
+    eps: float = 1e-8
+    pct_start: float = 0.25
+
+    def __post_init__(self):
+        if not 0 < self.factor < 1:
+            raise UserError(f"scheduler.factor is {self.factor}: it must be above 0 and below 1")
+        if not 0 < self.pct_start < 1:
+            raise UserError(f"scheduler.pct_start is {self.pct_start}: it must be above 0 and below 1")
+        for name in ("patience", "cooldown", "min_lr", "threshold", "eps"):
+            if getattr(self, name) < 0:
+                raise UserError(f"scheduler.{name} is {getattr(self, name)}: it must be 0 or more")
+        if self.mode not in ("auto", METRICS[self.plateau_metric]):
+            raise UserError(
+                f"scheduler.mode is {self.mode}, but {self.plateau_metric} is better when "
+                f"{'lower' if METRICS[self.plateau_metric] == 'min' else 'higher'}: "
+                f"say {METRICS[self.plateau_metric]} or auto"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The training loop.
+
+    Args:
+        num_epochs: passes over the annotated training images.
+        batch_size: images per forward and backward pass.
+        gradient_accumulation_steps: passes per update of the weights.
+        num_workers: processes that read images that do not fit into memory.
+        pin_memory: copy batches through page-locked memory (helps on a GPU).
+        device: auto (a GPU where there is one) or cpu.
+        precision: auto (bf16 where the processor or GPU has it, else fp32), bf16 or fp32.
+        channels_last: keep activations in channels-last order.
+        best_metric: the validation metric that chooses best.ckpt.
+        early_stopping_patience: stop after so many epochs without a better best_metric; 0 is off.
+        tensorboard: write TensorBoard events into the run folder.
+    """
+
+    num_epochs: int = 30
+    batch_size: int = 4
+    gradient_accumulation_steps: int = 1
+    num_workers: int = 0
+    pin_memory: bool = False
+    device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    channels_last: bool = True
+    best_metric: Metric = "iou_score"
+    early_stopping_patience: int = 0
+    tensorboard: bool = True
+
+    def __post_init__(self):
+        for name in ("num_epochs", "batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("num_workers", "early_stopping_patience"):
+            if getattr(self, name) < 0:
+                raise UserError(f"training.{name} is {getattr(self, name)}: it must be 0 or more")
