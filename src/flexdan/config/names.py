@@ -125,7 +125,9 @@ def _flatten(settings: Mapping[str, Any], names: set[str], prefix: str = "") -> 
         if name in sections and value is None:
             continue  # a section heading with nothing under it
         if name in sections and not isinstance(value, Mapping):
-            raise UserError(f"{name} is {value!r}: it is a section and takes settings, such as {min(_below(name, names))}")
+            raise UserError(
+                f"{name} is {value!r}: it is a section and takes settings, such as {min(_below(name, names))}"
+            )
         if name in sections:
             yield from _flatten(value, names, f"{name}.")
         else:
