@@ -43,8 +43,8 @@ def read_image(
 ) -> np.ndarray:
     """Read an image as bytes.
 
-    Palettes become RGB and alpha is dropped. Types other than 8 bit are brought to 0..255 by the range of the type, or by
-    the 0.1 and 99.9 percentiles of the image. One channel is repeated when more are asked for; RGB becomes grey
+    Palettes become RGB and alpha is dropped. Types other than 8 bit are brought to 0..255 by the range of the type, or
+    by the 0.1 and 99.9 percentiles of the image. One channel is repeated when more are asked for; RGB becomes grey
     (luminance, ITU-R 601) when one is asked for.
 
     Args:

@@ -11,7 +11,7 @@ from flexdan.config.files import atomic_path
 from flexdan.data.images import image_size
 from flexdan.data.masks import MaskValues
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "image",
     "mask",
     "mask_values",

@@ -74,7 +74,7 @@ class MaskValues:
         unknown = [int(value) for value in found if int(value) not in mapping]
         if unknown:
             raise UserError(
-                f"mask {name} holds the value{'s' if len(unknown) > 1 else ''} {unknown[:10]}, but the mapping has only "
-                f"{sorted(mapping)}: correct mask_values in the manifest"
+                f"mask {name} holds the value{'s' if len(unknown) > 1 else ''} {unknown[:10]}, but the mapping has "
+                f"only {sorted(mapping)}: correct mask_values in the manifest"
             )
         return np.array([mapping[int(value)] for value in found], dtype=np.uint8)[inverse].reshape(values.shape)
