@@ -19,7 +19,8 @@ def resize_image(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return pixels
     height, width = size
     channels = [Image.fromarray(np.ascontiguousarray(channel)) for channel in np.moveaxis(pixels, 2, 0)]
-    return np.stack([channel.resize((width, height), Image.Resampling.BILINEAR) for channel in channels], axis=2)
+    resized = [np.asarray(channel.resize((width, height), Image.Resampling.BILINEAR)) for channel in channels]
+    return np.stack(resized, axis=2)
 
 
 def resize_mask(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
