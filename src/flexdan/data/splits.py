@@ -29,10 +29,7 @@ def parse_fractions(words: Sequence[str]) -> dict[str, float]:
                 "train=0.7 val=0.15 test=0.15 (folders and files come before --split)"
             )
         fractions[name] = value
-    if abs(sum(fractions.values()) - 1) > 1e-6:
-        raise UserError(
-            f"--split {' '.join(words)} adds up to {sum(fractions.values()):g}: the shares must add up to 1"
-        )
+    _check_sum(fractions)
     return fractions
 
 
@@ -51,8 +48,9 @@ def split_by_fraction(records: Sequence[ImageRecord], fractions: Mapping[str, fl
         the records, in their order, with their splits.
 
     Raises:
-        UserError: if there are fewer groups than splits.
+        UserError: if there are fewer groups than splits, or the shares do not add up to 1.
     """
+    _check_sum(fractions)
     groups: dict[tuple[str, ...], list[ImageRecord]] = {}
     for record in sorted(records, key=_identity):
         groups.setdefault((record.group,) if record.group else ("", *_identity(record)), []).append(record)
@@ -155,6 +153,13 @@ def ordered_splits(records: Sequence[ImageRecord]) -> list[str]:
     return [name for name in known if name in names] + sorted(
         names.difference(known), key=lambda name: (not name, name)
     )
+
+
+def _check_sum(fractions: Mapping[str, float]) -> None:
+    total = sum(fractions.values())
+    if abs(total - 1) > 1e-6:
+        text = " ".join(f"{name}={share:g}" for name, share in fractions.items())
+        raise UserError(f"the splits {text} add up to {total:g}: the shares must add up to 1")
 
 
 def _identity(record: ImageRecord) -> tuple[str, str]:
