@@ -118,8 +118,8 @@ def _thumbnail_size(record: ImageRecord) -> tuple[int, int]:
 
 
 def _to_colours(pixels: np.ndarray) -> np.ndarray:
-    """Make any number of channels one or three, for the eye."""
-    return pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, :1]
+    """Make three of any number of channels, for the eye: the first three, or the first one three times."""
+    return pixels[:, :, :3] if pixels.shape[2] >= 3 else np.repeat(pixels[:, :, :1], 3, axis=2)
 
 
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
