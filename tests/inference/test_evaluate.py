@@ -1,10 +1,15 @@
+from functools import partial
+
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
-from flexdan.data import IGNORE
-from flexdan.inference import evaluate_batches
+from flexdan.config import UserError
+from flexdan.data import IGNORE, ImageRecord, read_image, read_mask, write_image
+from flexdan.data.tensors import resize_image, resize_mask, to_tensor
+from flexdan.inference import evaluate_batches, evaluate_full_size, evaluate_network_size, predict_image
 
 
 def small_network(channels=3, classes=2):
@@ -99,3 +104,72 @@ def test_no_batches_give_no_counts():
     result = evaluate_batches(small_network(), [], num_classes=3)
     assert result.counts.shape == (0, 3, 3)
     assert result.loss == 0.0
+
+
+def write_records(folder, sizes, classes=2, channels=3):
+    """Smooth images and masks with ignored pixels, as files."""
+    random = np.random.default_rng(1)
+    mapping = " ".join([f"{label}={label}" for label in range(classes)] + ["9=ignore"])
+    records = []
+    for number, size in enumerate(sizes):
+        pixels = resize_image(random.integers(0, 256, (4, 5, channels), dtype=np.uint8), size)
+        mask = resize_mask(random.integers(0, classes, (4, 5), dtype=np.uint8), size).copy()
+        mask[:2] = 9
+        record = ImageRecord(
+            image=folder / f"{number}.tif",
+            mask=folder / f"{number}_mask.png",
+            mask_values=mapping,
+            annotated=True,
+        )
+        tifffile.imwrite(record.image, pixels.transpose(2, 0, 1), photometric="minisblack", metadata={"axes": "CYX"})
+        write_image(folder / f"{number}_mask.png", mask)
+        records.append(record)
+    return records
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(1, 3), (3, 2), (5, 2)])
+def test_network_size_measures_the_resized_image_against_the_nearest_mask(tmp_path, channels, classes):
+    records = write_records(tmp_path, [(31, 45), (20, 20), (64, 33)], classes, channels)
+    network = small_network(channels, classes).eval()
+    settings = {"channels": channels, "intensity": "range", "mean": 0.5, "std": 0.25, "num_classes": classes}
+    result = evaluate_network_size(network, records, image_size=(16, 24), batch_size=2, **settings)
+    for record, counts in zip(records, result.counts, strict=True):
+        images = to_tensor(resize_image(read_image(record.image, channels), (16, 24)), 0.5, 0.25)
+        values = resize_mask(read_mask(record.mask).astype(np.uint8), (16, 24))
+        with torch.no_grad():
+            predicted = network(images).argmax(1)[0].numpy()
+        for true in range(classes):
+            for guess in range(classes):
+                assert counts[true, guess] == ((values == true) & (predicted == guess)).sum()
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(1, 3), (3, 2), (5, 2)])
+def test_full_size_measures_every_pixel_of_the_file(tmp_path, channels, classes):
+    records = write_records(tmp_path, [(31, 45), (90, 120)], classes, channels)
+    network = small_network(channels, classes).eval()
+    segment = partial(predict_image, network, image_size=(16, 24), native_size=(32, 48), mean=0.5, std=0.25)
+    result = evaluate_full_size(segment, records, channels=channels, intensity="range", num_classes=classes)
+    for record, counts in zip(records, result.counts, strict=True):
+        predicted = segment(read_image(record.image, channels)).argmax(0)
+        values = read_mask(record.mask)
+        assert counts.sum() == (values != 9).sum()
+        for true in range(classes):
+            for guess in range(classes):
+                assert counts[true, guess] == ((values == true) & (predicted == guess)).sum()
+
+
+def test_both_sizes_agree_where_images_have_the_size_of_the_network(tmp_path):
+    records = write_records(tmp_path, [(16, 24), (16, 24)])
+    network = small_network().eval()
+    segment = partial(predict_image, network, image_size=(16, 24), native_size=(16, 24), mean=0.5, std=0.25)
+    full = evaluate_full_size(segment, records, channels=3, intensity="range", num_classes=2)
+    settings = {"image_size": (16, 24), "channels": 3, "intensity": "range", "mean": 0.5, "std": 0.25}
+    small = evaluate_network_size(network, records, num_classes=2, batch_size=1, **settings)
+    assert torch.equal(full.counts, small.counts)
+
+
+def test_mask_of_another_size_is_refused(tmp_path):
+    record = write_records(tmp_path, [(16, 24)])[0]
+    write_image(record.mask, np.zeros((16, 23), dtype=np.uint8))
+    with pytest.raises(UserError, match=r"23 x 16 pixels, but its image .* 24 x 16 pixels"):
+        evaluate_full_size(lambda _: None, [record], channels=3, intensity="range", num_classes=2)

@@ -1,13 +1,19 @@
 """Measuring a network on annotated images: one path for validation during training and for the final command."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flexdan.data import IGNORE
+from flexdan.config import UserError
+from flexdan.data import IGNORE, ImageRecord, read_image
+from flexdan.data.dataset import SegmentationDataset, Track, load_mask, make_loader
+from flexdan.data.tensors import to_tensor
+from flexdan.inference.predict import evaluation_mode
 from flexdan.metrics import confusion_counts, pixel_metrics
 
 
@@ -45,7 +51,7 @@ def evaluate_batches(
     """Run a network over annotated batches and count.
 
     Args:
-        network: images (N, C, H, W) to logits (N, K, H, W). It is in evaluation mode meanwhile, and as before afterwards.
+        network: images (N, C, H, W) to logits (N, K, H, W); in evaluation mode meanwhile, as before afterwards.
         batches: normalised images, float (N, C, H, W), and classes, long (N, H, W) with `IGNORE`.
         num_classes: K, background included.
         loss: of logits and classes, a scalar; it sees float32 logits, outside of autocast.
@@ -67,18 +73,83 @@ def evaluate_batches(
             counts.append(batch)
             if loss is not None and (pixels := int(batch.sum())):
                 loss_sum += float(loss(logits, targets)) * pixels
-    empty = torch.zeros((0, num_classes, num_classes), dtype=torch.int64)
-    return EvaluationResult(torch.cat([empty, *counts]), loss_sum)
+    return EvaluationResult(_stack(counts, num_classes), loss_sum)
 
 
-@contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside the block; every module is in its own mode again afterwards."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module in training:
-            module.training = True
+def evaluate_network_size(
+    network: nn.Module,
+    records: Sequence[ImageRecord],
+    *,
+    image_size: tuple[int, int],
+    channels: int,
+    intensity: Literal["range", "percentile"],
+    mean: float,
+    std: float,
+    num_classes: int,
+    batch_size: int,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    device: torch.device | str = "cpu",
+    track: Track = iter,
+) -> EvaluationResult:
+    """Measure annotated images at the size of the network's input, as validation during training does.
+
+    Images and masks are resized to `image_size`, masks by nearest neighbour.
+
+    Args:
+        network: images (N, C, H, W) to logits (N, K, H, W), on `device`.
+        records: annotated images.
+        image_size: height and width of the network's input.
+        channels: of the network's input.
+        intensity: how types other than 8 bit become bytes.
+        mean: subtracted from the intensities 0..1.
+        std: divides them after that.
+        num_classes: K, background included.
+        batch_size: images per forward pass.
+        autocast: makes the context of each forward pass.
+        device: where the network is.
+        track: wraps the sequence of batches, for a progress bar.
+    """
+    dataset = SegmentationDataset(records, image_size=image_size, channels=channels, intensity=intensity)
+    loader = make_loader(dataset, batch_size=batch_size)
+    batches = ((to_tensor(images.to(device), mean, std), targets.long()) for images, targets in track(loader))
+    return evaluate_batches(network, batches, num_classes=num_classes, autocast=autocast, device=device)
+
+
+def evaluate_full_size(
+    segment: Callable[[np.ndarray], np.ndarray],
+    records: Sequence[ImageRecord],
+    *,
+    channels: int,
+    intensity: Literal["range", "percentile"],
+    num_classes: int,
+    track: Track = iter,
+) -> EvaluationResult:
+    """Measure annotated images at full resolution, against their masks as they stand in the files.
+
+    Args:
+        segment: image uint8 (H, W, C) to probabilities (K, H, W), such as `predict_image` with its settings bound.
+        records: annotated images.
+        channels: of the network's input.
+        intensity: how types other than 8 bit become bytes.
+        num_classes: K, background included.
+        track: wraps the records, for a progress bar.
+
+    Raises:
+        UserError: if a mask has another size than its image.
+    """
+    counts = []
+    for record in track(records):
+        target = load_mask(record)
+        pixels = read_image(record.image, channels, intensity)
+        if target.shape != pixels.shape[:2]:
+            sizes = [f"{width} x {height} pixels" for height, width in (target.shape, pixels.shape[:2])]
+            raise UserError(
+                f"mask {record.mask} has {sizes[0]}, but its image {record.image} {sizes[1]}: mend the mask"
+            )
+        predicted = torch.from_numpy(segment(pixels)).argmax(0, keepdim=True)  # (1, H, W)
+        counts.append(confusion_counts(predicted, torch.from_numpy(target)[None], num_classes, IGNORE))
+    return EvaluationResult(_stack(counts, num_classes))
+
+
+def _stack(counts: list[Tensor], num_classes: int) -> Tensor:
+    return torch.cat([torch.zeros((0, num_classes, num_classes), dtype=torch.int64), *counts])

@@ -104,7 +104,7 @@ def pixel_metrics(counts: Tensor) -> dict[str, float]:
 
     Returns:
         `accuracy`, `iou`, `dice`, `precision`, `recall`: pooled, from the sum of the counts of all images;
-        the same names with `_image_mean`: the mean of the figures of the images that have a counted pixel (NaN if none).
+        the same names with `_image_mean`: the mean of the images' figures, over images with a counted pixel (or NaN).
     """
     pooled = image_metrics(counts.sum(0, keepdim=True))
     images = image_metrics(counts[counts.sum((1, 2)) > 0])
