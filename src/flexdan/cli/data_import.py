@@ -85,6 +85,7 @@ def run(argv: list[str]) -> int:
     if not options.extend:
         refuse_existing(options.output, options.force)
     old = read_manifest(options.output) if options.extend else []
+    check_split_options(options)
 
     found = _find(options.sources, options.masks or [], options.layout)
     records = [record for one in found for record in one.records]
@@ -93,6 +94,8 @@ def run(argv: list[str]) -> int:
     if options.group_file or options.group_regex:
         table = read_table(options.group_file, "group") if options.group_file else None
         records = set_groups(records, table, options.group_regex or "")
+    if (options.split or options.split_file) and any(record.split for record in records):
+        print(f"  these splits give way to {'--split' if options.split else '--split-file'}")
     records = apply_splits(records, options)
     known = {id(one): mask_values or one.mask_values for one in found}
     by_image = {record.image: known[id(one)] for one in found for record in one.records}
@@ -115,17 +118,26 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+def check_split_options(options: argparse.Namespace) -> None:
+    """Raise a `UserError` if split options are wrong in themselves, before any image is read."""
+    from flexdan.data.splits import parse_fractions
+
+    if options.split and options.split_file:
+        raise UserError("--split and --split-file are both there: say one of them")
+    if options.split:
+        parse_fractions(options.split)
+
+
 def apply_splits(records: "list[ImageRecord]", options: argparse.Namespace) -> "list[ImageRecord]":
     """Set splits and annotation as the options say.
 
     Raises:
-        UserError: if the options contradict each other or do not fit the images.
+        UserError: if the options do not fit each other or the images.
     """
     from flexdan.data.importing import read_table
     from flexdan.data.splits import mark_annotated, parse_fractions, split_by_fraction, split_by_list
 
-    if options.split and options.split_file:
-        raise UserError("--split and --split-file are both there: say one of them")
+    check_split_options(options)
     if options.split:
         records = split_by_fraction(records, parse_fractions(options.split), options.seed)
     elif options.split_file:

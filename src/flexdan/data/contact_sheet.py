@@ -19,6 +19,8 @@ Track = Callable[[Sequence[Any], str], Iterable[Any]]
 CELL = 300  # pixels a side, without the caption
 CAPTION, MARGIN = 44, 14
 PAPER, INK, FAINT, ORANGE = (255, 255, 255), (30, 30, 35), (105, 105, 115), (200, 95, 0)
+BLANK = (235, 235, 238)
+CROWD = 20  # objects; more than this are outlined thinly
 CLASS_COLOURS = (GREEN, (255, 170, 0), (0, 190, 255), (235, 60, 200), (255, 235, 0), (255, 70, 60))
 
 
@@ -72,31 +74,30 @@ def choose_evenly(records: Sequence[ImageRecord], limit: int) -> list[ImageRecor
 
 def _draw_cell(page: Image.Image, record: ImageRecord, left: int, top: int, tallest: int) -> None:
     draw = ImageDraw.Draw(page)
-    note, colour = (record.split or "no split") + " · unannotated", ORANGE
     try:
-        height, width = _thumbnail_size(record)
-        pixels = _resize(_to_colours(read_image(record.image)), height, width)
-        if record.annotated and record.mask is not None:
-            labels, objects = _read_labels(record)
-            labels = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
-            pixels = draw_outlines(
-                pixels,
-                labels,
-                CLASS_COLOURS if MaskValues.parse(record.mask_values).kind == "classes" else GREEN,
-                width=2,
-            )
-            note, colour = (
-                f"{record.split or 'no split'} · annotated · {objects} object{'' if objects == 1 else 's'}",
-                FAINT,
-            )
+        pixels, note = _render(record)
+        colour = FAINT if record.annotated else ORANGE
+        height, width = pixels.shape[:2]
         page.paste(Image.fromarray(pixels), (left + (CELL - width) // 2, top + (tallest - height) // 2))
     except (UserError, OSError):
-        draw.rectangle((left, top, left + CELL - 1, top + tallest - 1), fill=(235, 235, 238))
-        draw.text((left + 12, top + 12), "cannot be read", fill=ORANGE, font=_font(16))
-        note, colour = f"{record.split or 'no split'} · broken", ORANGE
+        note, colour = "cannot be read", ORANGE
+        draw.rectangle((left, top, left + CELL - 1, top + tallest - 1), fill=BLANK)
     bottom = top + tallest
     draw.text((left, bottom + 4), _shorten(record.name, _font(16)), fill=INK, font=_font(16))
-    draw.text((left, bottom + 24), note, fill=colour, font=_font(13))
+    draw.text((left, bottom + 24), f"{record.split or 'no split'} · {note}", fill=colour, font=_font(13))
+
+
+def _render(record: ImageRecord) -> tuple[np.ndarray, str]:
+    """Return the small image with outlines, uint8 (h, w, 3), and what to say about it."""
+    height, width = _thumbnail_size(record)
+    pixels = _resize(_to_colours(read_image(record.image)), height, width)
+    if not record.annotated:
+        return pixels, "unannotated"
+    labels, objects = _read_labels(record)
+    labels = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+    by_class = MaskValues.parse(record.mask_values).kind == "classes"
+    drawn = draw_outlines(pixels, labels, CLASS_COLOURS if by_class else GREEN, width=1 if objects > CROWD else 2)
+    return drawn, f"annotated · {objects} object{'' if objects == 1 else 's'}"
 
 
 def _read_labels(record: ImageRecord) -> tuple[np.ndarray, int]:
@@ -118,8 +119,13 @@ def _thumbnail_size(record: ImageRecord) -> tuple[int, int]:
 
 
 def _to_colours(pixels: np.ndarray) -> np.ndarray:
-    """Make three of any number of channels, for the eye: the first three, or the first one three times."""
-    return pixels[:, :, :3] if pixels.shape[2] >= 3 else np.repeat(pixels[:, :, :1], 3, axis=2)
+    """Make three of any number of channels, for the eye: the first three, or the first one, dark ones brightened."""
+    if pixels.shape[2] >= 3:
+        return pixels[:, :, :3]
+    grey = pixels[:, :, :1]
+    brightest = max(float(np.percentile(grey, 99.8)), 1.0)  # fluorescence is often too dark to see
+    stretched = np.clip(grey * (255.0 / brightest), 0, 255).astype(np.uint8) if brightest < 200 else grey
+    return np.repeat(stretched, 3, axis=2)
 
 
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Reading images and masks: PNG, BMP, JPEG and TIFF, 8 or 16 bit, grey, RGB, RGBA, palette or many channels."""
 
-import struct
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from flexdan.config import UserError
 
@@ -14,17 +13,17 @@ IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_PIXELS = 500_000_000  # larger files are refused before they are decoded
 IGNORE = 255  # class of mask pixels that no loss and no metric counts
 
-_READ_ERRORS = (
-    OSError,
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    tifffile.TiffFileError,
-    SyntaxError,
-    ValueError,
-    IndexError,
-    struct.error,
-    RuntimeError,
-)
+_PLAIN_MODES = {  # what Pillow's modes are read as
+    "P": "RGB",
+    "PA": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+    "LAB": "RGB",
+    "RGBX": "RGB",
+    "RGBA": "RGB",
+    "LA": "L",
+}
 
 
 def image_size(path: Path) -> tuple[int, int, int]:
@@ -58,12 +57,10 @@ def read_image(
     Raises:
         UserError: if the file is broken, too large, or its channels cannot become those asked for.
     """
-    pixels = _to_bytes(_open(path, decode=True), intensity)
+    pixels = _to_bytes(_open(path, decode=True), intensity, path)
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     have = pixels.shape[2]
-    if have in (2, 4) and channels != have:  # grey or RGB with alpha
-        pixels, have = pixels[:, :, : have - 1], have - 1
     if channels is None or channels == have:
         return np.ascontiguousarray(pixels)
     if have == 1:
@@ -82,15 +79,14 @@ def read_mask(path: Path) -> np.ndarray:
         int64 array (H, W).
 
     Raises:
-        UserError: if the file is broken or too large, or its values are not integers.
+        UserError: if the file is broken or too large, or its values are not whole numbers.
     """
     pixels = _open(path, decode=True, palette=False)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        pixels = pixels[:, :, :-1]
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    if not (np.issubdtype(pixels.dtype, np.integer) or pixels.dtype == bool):
-        raise UserError(f"mask {path} holds {pixels.dtype} values: masks must hold integers")
+    whole = pixels.dtype.kind in "bui" or (pixels.dtype.kind == "f" and bool((pixels == np.rint(pixels)).all()))
+    if not whole:
+        raise UserError(f"mask {path} holds {pixels.dtype} values: masks must hold whole numbers")
     pixels = pixels.astype(np.int64)
     if pixels.ndim == 2:
         return pixels
@@ -104,9 +100,12 @@ def read_mask(path: Path) -> np.ndarray:
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write an array (H, W) or (H, W, C); the suffix says the format. TIFF is compressed without loss."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
     if Path(path).suffix.lower() in (".tif", ".tiff"):
         photometric = "rgb" if pixels.ndim == 3 and pixels.shape[2] == 3 else "minisblack"
-        tifffile.imwrite(path, pixels, compression="zlib", photometric=photometric)
+        planar = "contig" if pixels.ndim == 3 else None
+        tifffile.imwrite(path, pixels, compression="zlib", photometric=photometric, planarconfig=planar)
     else:
         Image.fromarray(pixels).save(path)
 
@@ -123,8 +122,8 @@ def _open(path: Path, decode: bool, palette: bool = True) -> Any:
         raise
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
-    except _READ_ERRORS as error:
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
+    except Exception as error:  # decoders meet damaged files with errors of every kind
+        raise UserError(f"{path} cannot be read as an image: {error or type(error).__name__}") from error
 
 
 def _open_pillow(path: Path, decode: bool, palette: bool) -> Any:
@@ -132,12 +131,15 @@ def _open_pillow(path: Path, decode: bool, palette: bool) -> Any:
     try:
         with Image.open(path) as image:
             _check_pixels(path, image.height, image.width)
-            bands = 3 if image.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB") else len(image.getbands())
+            mode = _PLAIN_MODES.get(image.mode, image.mode)
+            if image.mode == "P" and not palette:
+                mode = "P"
             if not decode:
-                return image.height, image.width, bands - 1 if image.mode in ("LA", "RGBA", "PA") else bands
-            if image.mode == "PA" or (image.mode == "P" and palette):
-                return np.array(image.convert("RGB"))
-            return np.array(image if image.mode not in ("CMYK", "YCbCr", "HSV", "LAB") else image.convert("RGB"))
+                return image.height, image.width, len(Image.new(mode, (1, 1)).getbands())
+            pixels = np.array(image if image.mode in ("LA", "RGBA") else image.convert(mode))
+            if image.mode in ("LA", "RGBA"):  # colours of transparent pixels stay as they are
+                pixels = pixels[:, :, :-1]
+            return pixels[:, :, 0] if image.mode == "LA" else pixels
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -151,16 +153,23 @@ def _open_tiff(path: Path, decode: bool, palette: bool) -> Any:
             axes = ", ".join(f"{axis}={length}" for axis, length in shape.items())
             raise UserError(f"{path} is a stack ({axes}): only single 2D images are read; split it into files")
         _check_pixels(path, height, width)
-        colours = file.pages.first.colormap if palette else None
+        first = file.pages.first
+        colours = first.colormap if palette else None
+        alpha = int(shape.get("S", 1) > 1 and _has_alpha(first))
         if not decode:
-            channels = 3 if colours is not None else next(iter(shape.values()), 1)
-            return height, width, channels - 1 if channels in (2, 4) and "S" in shape else channels
+            return height, width, 3 if colours is not None else next(iter(shape.values()), 1) - alpha
         order = [series.axes.index(axis) for axis in ("Y", "X", *shape)]
         dropped = tuple(axis for axis in range(len(series.shape)) if axis not in order)
         pixels = series.asarray().transpose(*order, *dropped).reshape([series.shape[axis] for axis in order])
     if colours is not None:
         return (colours[:, pixels] >> 8).astype(np.uint8).transpose(1, 2, 0)
-    return pixels
+    return pixels[:, :, :-1] if alpha else pixels
+
+
+def _has_alpha(page: Any) -> bool:
+    """Tell whether the last sample of a TIFF page is its alpha; a further channel of a grey image is none."""
+    extra = tuple(map(int, page.extrasamples))
+    return bool(extra) and (extra[-1] in (1, 2) or (page.photometric == tifffile.PHOTOMETRIC.RGB and len(extra) == 1))
 
 
 def _check_pixels(path: Path, height: int, width: int) -> None:
@@ -168,7 +177,9 @@ def _check_pixels(path: Path, height: int, width: int) -> None:
         raise UserError(f"{path} has {width} x {height} pixels: at most {MAX_PIXELS:,} are read; cut it into tiles")
 
 
-def _to_bytes(pixels: np.ndarray, intensity: str) -> np.ndarray:
+def _to_bytes(pixels: np.ndarray, intensity: str, path: Path) -> np.ndarray:
+    if pixels.dtype.kind not in "buif" or (pixels.dtype.kind == "f" and not np.isfinite(pixels).all()):
+        raise UserError(f"{path} holds {pixels.dtype} values that are not all finite real numbers: replace them")
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == bool:

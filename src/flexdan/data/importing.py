@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flexdan.config import UserError
-from flexdan.data.images import image_size, read_mask
+from flexdan.data.images import read_image, read_mask
 from flexdan.data.manifest import ImageRecord, file_sha256
 from flexdan.data.masks import MaskValues
 from flexdan.data.splits import lookup, refuse_unknown
@@ -27,7 +27,7 @@ def untracked(items: Sequence[Any], _: str) -> Iterable[Any]:
 def measure(
     records: Sequence[ImageRecord], skip_broken: bool = False, track: Track = untracked
 ) -> tuple[list[ImageRecord], list[str]]:
-    """Take size, channels and hash of each image.
+    """Read each image once, and take its size, channels and hash.
 
     Args:
         records: the images.
@@ -44,7 +44,7 @@ def measure(
     broken: list[str] = []
     for record in track(records, "reading images"):
         try:
-            height, width, channels = image_size(record.image)
+            height, width, channels = read_image(record.image).shape  # decoded, since a header may lie
             sha256 = file_sha256(record.image)
         except (UserError, OSError) as error:
             _skip_or_fail(error, skip_broken, broken)

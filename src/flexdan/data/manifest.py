@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,30 +76,33 @@ def read_manifest(path: str | Path) -> list[ImageRecord]:
     Raises:
         UserError: if the file is missing, a column is missing, or a row is wrong (the message names its line).
     """
+    hint = "make one with `flexdan data import` or `flexdan data synthesize`"
+    if not str(path):
+        raise UserError(f"no manifest is named: {hint}, and name it")
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = [row for row in reader if any(value for value in row.values())]
+            rows = [(reader.line_num, row) for row in reader if any(value for value in row.values())]
             columns = reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        hint = "make one with `flexdan data import` or `flexdan data synthesize`"
-        raise UserError(f"cannot read the manifest {path or '(none given)'}: {error}; {hint}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read the manifest {path}: {reason}; {hint}") from error
     missing = [name for name in ("image", "split") if name not in columns]
     if missing:
         raise UserError(f"the manifest {path} lacks the column {missing[0]!r}: it has {', '.join(columns) or 'none'}")
-    return [_parse_row(row, path, line) for line, row in enumerate(rows, start=2)]
+    return [_parse_row(row, path, line) for line, row in rows]
 
 
 def write_manifest(path: str | Path, records: Iterable[ImageRecord]) -> None:
     """Write a manifest; files below its folder are written relative to it, others absolute."""
     path = Path(path)
-    folder = path.parent.resolve()
+    folder = Path(os.path.abspath(path.parent))  # noqa: PTH100
 
     def place(file: Path | None) -> str:
         if file is None:
             return ""
-        file = file.resolve()
+        file = Path(os.path.abspath(file))  # noqa: PTH100  (a link keeps its name, which is the name of the image)
         return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
 
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -142,6 +146,8 @@ def num_classes(records: Sequence[ImageRecord]) -> int:
 
 
 def _parse_row(row: dict[str, str | None], path: Path, line: int) -> ImageRecord:
+    if None in row:
+        raise UserError(f"{path}, line {line}: has more cells than columns; put names with commas in quotes")
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
 
     def fail(name: str, allowed: str) -> UserError:
@@ -156,7 +162,7 @@ def _parse_row(row: dict[str, str | None], path: Path, line: int) -> ImageRecord
         raise fail("mask", "the path of a mask, since annotated says yes")
     sizes = {}
     for name in ("height", "width", "channels"):
-        if values[name] and not values[name].isdigit():
+        if values[name] and not values[name].isdecimal():
             raise fail(name, "a whole number")
         sizes[name] = int(values[name] or 0)
     record = ImageRecord(

@@ -114,7 +114,11 @@ def mark_annotated(
     """
     annotated = sorted((record for record in records if record.split == split and record.annotated), key=_identity)
     if not annotated:
-        raise UserError(f"--annotated {amount}: no image of the split {split!r} is annotated, so none can be drawn")
+        there = ", ".join(name or "(none)" for name in ordered_splits(records))
+        raise UserError(
+            f"annotated is {amount}, but no image of the split {split!r} is annotated: the splits are {there}; divide "
+            "the images first (--split), or leave annotated out"
+        )
     match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", amount.strip())
     if not match or float(match[1] or match[2]) <= 0:
         raise UserError(f"annotated is {amount!r}: it must be a count such as 9, or a share such as 10%, above 0")
