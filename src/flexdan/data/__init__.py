@@ -1,4 +1,7 @@
-"""Images, masks and manifests."""
+"""Images, masks and manifests.
+
+What needs torch is not imported here, so that the commands on data start at once: see `dataset`, `augmentation`, `tensors`.
+"""
 
 from flexdan.data.images import IGNORE, IMAGE_SUFFIXES, image_size, read_image, read_mask, write_image
 from flexdan.data.manifest import (

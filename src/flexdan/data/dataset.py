@@ -1,0 +1,118 @@
+"""Images and masks at the network's size, decoded once where they fit into memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from flexdan.data.images import IGNORE, read_image, read_mask
+from flexdan.data.manifest import ImageRecord
+from flexdan.data.masks import MaskValues
+from flexdan.data.tensors import resize_image, resize_mask
+
+Track = Callable[[Iterable], Iterable]
+
+
+def load_mask(record: ImageRecord) -> np.ndarray:
+    """Read the mask of an annotated image as classes, uint8 (H, W), `IGNORE` where a pixel does not count.
+
+    Raises:
+        UserError: if the file is broken or holds values without a meaning.
+    """
+    assert record.annotated, f"the mask of the unannotated image {record.image} must not be opened"
+    assert record.mask is not None
+    return MaskValues.parse(record.mask_values).to_classes(read_mask(record.mask), str(record.mask))
+
+
+class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Images (h, w, C) and classes (h, w) at one size, both uint8; unannotated images have `IGNORE` everywhere.
+
+    Args:
+        records: rows of the manifest.
+        image_size: height and width of the network's input.
+        channels: of the network's input.
+        intensity: how types other than 8 bit become bytes.
+        cache_bytes: keep as many decoded images as fit into this.
+        track: wraps the filling of the cache, for a progress bar.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        *,
+        image_size: tuple[int, int],
+        channels: int,
+        intensity: Literal["range", "percentile"] = "percentile",
+        cache_bytes: int = 0,
+        track: Track = iter,
+    ):
+        self.records = list(records)
+        self.image_size = image_size
+        self.channels = channels
+        self.intensity: Literal["range", "percentile"] = intensity
+        bytes_each = image_size[0] * image_size[1] * (channels + 1)
+        self.num_cached = min(len(self.records), cache_bytes // bytes_each)
+        self._cache = [self._load(index) for index in track(range(self.num_cached))]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._cache[index] if index < self.num_cached else self._load(index)
+
+    def _load(self, index: int) -> tuple[Tensor, Tensor]:
+        record = self.records[index]
+        image = resize_image(read_image(record.image, self.channels, self.intensity), self.image_size)
+        if record.annotated:
+            target = resize_mask(load_mask(record), self.image_size)
+        else:
+            target = np.full(self.image_size, IGNORE, dtype=np.uint8)
+        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(target))
+
+
+class EpochSampler(Sampler[int]):
+    """A random order that depends on the seed and the epoch alone, so that a resumed run sees the same batches."""
+
+    def __init__(self, length: int, seed: int):
+        self.length = length
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        yield from torch.randperm(self.length, generator=generator).tolist()
+
+
+def epoch_seed(seed: int, epoch: int, *more: int) -> int:
+    """Return a seed for one epoch (and batch, and process) that is independent of those of the others."""
+    return int(np.random.SeedSequence([seed, epoch, *more]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def make_loader(
+    dataset: SegmentationDataset,
+    *,
+    batch_size: int,
+    sampler: Sampler[int] | None = None,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Return a loader of batches (N, h, w, C) and (N, h, w), uint8; workers only where images are not all cached."""
+    workers = num_workers if dataset.num_cached < len(dataset) else 0
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+    )

@@ -1,0 +1,143 @@
+"""Checkpoints: one dict of tensors and plain values, written atomically, loaded without running any code."""
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from flexdan import __version__
+from flexdan.config import RunConfig, UserError, config_from_mapping, to_dict
+from flexdan.config.files import atomic_path
+from flexdan.models import build_segmentation_network
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRun:
+    """A trained network and what is needed to use it.
+
+    Args:
+        network: the segmentation network, in evaluation mode, fp32, on the CPU.
+        config: the settings of its training, without any auto in the image size and the channels.
+        native_size: median height and width of the training images before they were resized.
+        epoch: after which its weights were taken.
+    """
+
+    network: nn.Module
+    config: RunConfig
+    native_size: tuple[int, int]
+    epoch: int
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    network: nn.Module,
+    config: RunConfig,
+    native_size: tuple[int, int],
+    epoch: int,
+    history: list[dict[str, Any]],
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint under a temporary name, make sure that it is on disk, and rename it.
+
+    Args:
+        path: the file.
+        network: the segmentation network.
+        config: the resolved settings.
+        native_size: median height and width of the training images.
+        epoch: the last finished epoch.
+        history: metrics of every epoch so far.
+        training: state of the optimisers and schedulers, where training is to go on from here.
+    """
+    content = {
+        "format": FORMAT,
+        "flexdan": __version__,
+        "config": to_dict(config),
+        "native_size": list(native_size),
+        "epoch": epoch,
+        "history": history,
+        "sn": network.state_dict(),
+        "training": dict(training or {}),
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        UserError: if the file is missing, broken, or no checkpoint of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no checkpoint {path}") from error
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is no checkpoint that FlexDAN {__version__} reads")
+    return content
+
+
+def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
+    """Load the trained network of a run.
+
+    Args:
+        run: the run folder, or a checkpoint file.
+        weights: best (by the validation metric) or last.
+
+    Raises:
+        UserError: if the run does not exist or has no such checkpoint yet.
+    """
+    content = load_checkpoint(checkpoint_path(Path(run), weights))
+    config, _ = config_from_mapping(content["config"])
+    channels, classes, size = config.sn.input_channels, config.sn.output_channels, config.data.image_size
+    assert channels != "auto" and classes != "auto" and size != "auto", "checkpoints hold resolved settings"
+    network = build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
+    network.load_state_dict(content["sn"])
+    height, width = content["native_size"]
+    return LoadedRun(network=network.eval(), config=config, native_size=(height, width), epoch=content["epoch"])
+
+
+def load_initial_weights(network: nn.Module, run: Path) -> None:
+    """Start a segmentation network from that of another run; nothing else of the run is used.
+
+    Raises:
+        UserError: if the run has no checkpoint, or its network is another one.
+    """
+    path = checkpoint_path(run, "best")
+    weights = load_checkpoint(path)["sn"]
+    own = network.state_dict()
+    differing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
+    differing += [name for name in weights if name not in own]
+    if differing:
+        raise UserError(
+            f"init_sn is {run}, but its segmentation network is another one: {len(differing)} tensors differ, the first "
+            f"is {differing[0]}; use the same sn settings (`flexdan config show --config {run}/config.yaml`)"
+        )
+    network.load_state_dict(weights)
+
+
+def checkpoint_path(run: Path, weights: Literal["best", "last"]) -> Path:
+    """Return the checkpoint of a run folder, or the file itself where a file is given.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if run.is_file():
+        return run
+    path = run / f"{weights}.ckpt"
+    if not path.is_file():
+        what = "has no finished epoch yet" if (run / "config.yaml").is_file() else "is no run folder"
+        raise UserError(f"{run} {what}: there is no {path.name} in it; `flexdan train -o {run}` makes one")
+    return path

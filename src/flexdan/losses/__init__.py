@@ -1,0 +1,12 @@
+"""Losses: pure functions of logits and targets."""
+
+from flexdan.losses.segmentation import (
+    CRITERIA,
+    Criterion,
+    build_criterion,
+    cross_entropy,
+    cross_entropy_dice,
+    dice_loss,
+)
+
+__all__ = ["CRITERIA", "Criterion", "build_criterion", "cross_entropy", "cross_entropy_dice", "dice_loss"]
