@@ -193,6 +193,7 @@ def test_damaged_files_never_end_in_anything_but_a_user_error(tmp_path, suffix):
     write_image(path, np.tile(COLOUR, (4, 4, 1)))
     whole = path.read_bytes()
     rng = random.Random(0)
+    refused = 0
     for trial in range(60):
         damaged = bytearray(whole)
         if trial % 2:
@@ -203,11 +204,10 @@ def test_damaged_files_never_end_in_anything_but_a_user_error(tmp_path, suffix):
         path.write_bytes(damaged)
         for read in (read_image, read_mask, image_size):
             try:
-                result = read(path)
-            except UserError as error:
-                assert path.name in str(error)
-            else:
-                assert len(result) > 0
+                assert len(read(path)) > 0
+            except UserError:
+                refused += 1
+    assert refused > 0
 
 
 @given(

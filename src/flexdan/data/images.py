@@ -173,6 +173,8 @@ def _has_alpha(page: Any) -> bool:
 
 
 def _check_pixels(path: Path, height: int, width: int) -> None:
+    if height * width < 1:
+        raise UserError(f"{path} has {width} x {height} pixels: it is damaged")
     if height * width > MAX_PIXELS:
         raise UserError(f"{path} has {width} x {height} pixels: at most {MAX_PIXELS:,} are read; cut it into tiles")
 
