@@ -116,7 +116,7 @@ def _translate_options(argv: Sequence[str], options: set[str]) -> tuple[list[str
         token = argv[position]
         position += 1
         if token == "--":
-            return rewritten + [token, *argv[position:]], notes
+            return [*rewritten, token, *argv[position:]], notes
         if not token.startswith("--"):
             rewritten.append(token)
             continue

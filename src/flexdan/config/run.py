@@ -16,8 +16,8 @@ class RunConfig:
     """Everything that decides what a training does.
 
     Args:
-        strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan: against
-            an evaluation network, with unannotated images too (not in this version yet).
+        strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan:
+            against an evaluation network, with unannotated images too (not in this version yet).
         seed: seed of the weights, the order of the images and the augmentation.
         init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
         data: the images.
@@ -59,3 +59,11 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 def to_yaml(config: RunConfig) -> str:
     """Return the full settings as YAML that `flexdan train --config` reads back."""
     return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True, width=120)
+
+
+def setting_values(config: RunConfig) -> dict[str, Any]:
+    """Return the settings as plain values by dotted name, such as ``sn.num_fcn_blocks``."""
+    values: dict[str, Any] = {}
+    for name, value in to_dict(config).items():
+        values |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return values

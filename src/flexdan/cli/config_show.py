@@ -1,0 +1,23 @@
+"""`flexdan config show`."""
+
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser
+
+from flexdan.cli.parser import describe
+from flexdan.config import add_settings, parse_command, to_yaml
+
+EXAMPLES = """\
+  flexdan config show > run.yaml
+  flexdan config show --config run.yaml --sn_num_fcn_blocks 6
+  flexdan config show --config runs/first/config.yaml"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print the settings that a training with these arguments would have."""
+    what = "Print the full settings of a training as YAML: defaults, then the file, then the options."
+    parser = ArgumentParser(prog="flexdan config show", exit_on_error=False, **describe(what, EXAMPLES))
+    add_settings(parser)
+    _, config, notes = parse_command(parser, argv)
+    print("".join(f"# note: {note}\n" for note in notes) + to_yaml(config), end="")
+    return 0

@@ -1,0 +1,96 @@
+"""`flexdan train`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from flexdan.cli.parser import describe
+from flexdan.config import (
+    RunConfig,
+    UserError,
+    add_settings,
+    config_from_mapping,
+    parse_command,
+    read_settings_file,
+    setting_values,
+)
+from flexdan.config.files import refuse_existing
+
+WHAT = """\
+Train a segmentation network on the annotated images of a manifest.
+
+Settings come from --config and from options such as --sn.num_fcn_blocks 5; the names of the experiments log
+(sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too. The run folder holds config.yaml,
+record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events."""
+
+EXAMPLES = """\
+  flexdan train --data.manifest data/manifest.csv -o runs/first
+  flexdan train --config run.yaml --sn.num_fcn_blocks 5 --num_epochs 100 -o runs/deep
+  flexdan train --data.manifest data/manifest.csv --sn_model_type ZhengSN --batch_size 2
+  flexdan train --data.manifest data/manifest.csv --sn.model_type monai.networks.nets.BasicUNet \\
+      --sn.model_args '{spatial_dims: 2, in_channels: 3, out_channels: 2}'
+  flexdan train --resume runs/first
+  flexdan train --data.manifest data/manifest.csv --init-sn runs/first --lr 0.0005 -o runs/tuned
+  accelerate launch --num_processes 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
+
+FREE_ON_RESUME = ("training.num_epochs", "training.num_workers", "training.pin_memory", "training.tensorboard")
+RUN_FILES = ("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "tensorboard/*", "evaluation/*/*")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train, or go on with a run."""
+    parser = ArgumentParser(prog="flexdan train", exit_on_error=False, **describe(WHAT, EXAMPLES))
+    parser.add_argument("-o", "--output", default="", metavar="RUN", help="run folder; default: runs/DATE-TIME")
+    parser.add_argument("--resume", default="", metavar="RUN", help="go on with the run in this folder")
+    parser.add_argument("--force", action="store_true", help="overwrite the run in the folder")
+    add_settings(parser)
+    arguments, config, notes = parse_command(parser, argv)
+    for note in notes:
+        print(f"note: {note}")
+
+    if arguments.resume:
+        folder = Path(arguments.resume)
+        if arguments.output and Path(arguments.output) != folder:
+            raise UserError(f"-o is {arguments.output}, but --resume goes on in {folder}: leave -o out")
+        _, given, _ = parse_command(parser, argv, base=_saved_settings(folder))
+        config = _resumed_config(folder, given)
+    else:
+        folder = Path(arguments.output or f"runs/{datetime.now():%Y%m%d-%H%M%S}")
+        refuse_existing(folder, arguments.force)
+        _remove_run(folder)
+
+    from flexdan.engine import train
+
+    train(config, folder, resume=bool(arguments.resume))
+    return 0
+
+
+def _saved_settings(folder: Path) -> Mapping[str, Any]:
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"--resume is {folder}, which is no run folder: there is no config.yaml in it")
+    if not (folder / "last.ckpt").is_file():
+        raise UserError(f"{folder} has no finished epoch to go on from: start it anew with -o {folder} --force")
+    return setting_values(config_from_mapping(read_settings_file(folder / "config.yaml"))[0])
+
+
+def _resumed_config(folder: Path, given: RunConfig) -> RunConfig:
+    """Return the settings of a run with those changed that may change on the way; refuse any other change."""
+    saved, wanted = _saved_settings(folder), setting_values(given)
+    changed = [name for name, value in wanted.items() if saved.get(name) != value]
+    free = set(FREE_ON_RESUME) - ({"training.num_epochs"} if saved["scheduler.scheduler_type"] == "OneCycle" else set())
+    fixed = [name for name in changed if name not in free]
+    if fixed:
+        raise UserError(
+            f"{fixed[0]} is {wanted[fixed[0]]!r}, but the run in {folder} has {saved[fixed[0]]!r}: a resumed run keeps "
+            f"its settings (free are {', '.join(sorted(free))}); for a new run say --init-sn {folder}"
+        )
+    return given
+
+
+def _remove_run(folder: Path) -> None:
+    for pattern in RUN_FILES:
+        for file in folder.glob(pattern):
+            file.unlink()

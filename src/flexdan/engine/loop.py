@@ -1,0 +1,275 @@
+"""The training loop: the order of things, checkpoints and records."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from flexdan.config import METRICS, RunConfig, UserError, to_yaml
+from flexdan.config.files import atomic_path
+from flexdan.data.dataset import epoch_seed
+from flexdan.data.tensors import to_tensor
+from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights, save_checkpoint
+from flexdan.engine.progress import TrainingProgress, epoch_line
+from flexdan.engine.record import append_event, end_event, read_record, resume_event, rewrite_record, start_event
+from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, cached_gib, gather_data, resolve_config
+from flexdan.engine.tensorboard import TensorBoard
+from flexdan.inference import evaluate_batches
+from flexdan.models import count_parameters
+from flexdan.strategies import NonFiniteLossError, supervised_step
+
+
+def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict[str, Any]]:
+    """Train, and leave config.yaml, record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events in a folder.
+
+    Args:
+        config: the settings.
+        folder: the run folder.
+        resume: go on after the last finished epoch of the run in the folder, with equal results.
+
+    Returns:
+        The metrics of every epoch.
+
+    Raises:
+        UserError: if data or settings do not allow it.
+    """
+    if config.strategy != "supervised":
+        raise UserError(f"strategy is {config.strategy}: this version trains with supervised only (use_gan: false)")
+    data = gather_data(config)
+    config = resolve_config(config, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TrainingProgress(folder / "log.txt") as progress:
+        parts = build_parts(config, data, lambda items: progress.track(items, "decoding images"))
+        history = _restore(parts, folder) if resume else _start(parts, config, data, folder)
+        if parts.accelerator.is_main_process:
+            _describe(progress, parts, config, data, folder, len(history))
+        try:
+            return _run_epochs(parts, config, data, folder, history, progress)
+        except NonFiniteLossError as error:
+            raise UserError(
+                f"{error} in epoch {len(history) + 1}: training stopped before the update, and last.ckpt holds the epoch "
+                f"before; optimizer.lr is {config.optimizer.lr}: try a tenth of it, or training.precision fp32"
+            ) from error
+        finally:
+            parts.accelerator.end_training()
+
+
+def _run_epochs(
+    parts: TrainingParts,
+    config: RunConfig,
+    data: TrainingData,
+    folder: Path,
+    history: list[dict[str, Any]],
+    progress: TrainingProgress,
+) -> list[dict[str, Any]]:
+    num_epochs, main = config.training.num_epochs, parts.accelerator.is_main_process
+    batches = len(parts.train_loader) + len(parts.val_loader)
+    progress.begin(num_epochs * batches, len(history) * batches)
+    board = TensorBoard(folder, len(history), enabled=config.training.tensorboard and main)
+    reason = "finished"
+    for epoch in range(len(history) + 1, num_epochs + 1):
+        if _stops_early(history, config):
+            reason = (
+                f"{config.training.best_metric} was not better for {config.training.early_stopping_patience} epochs"
+            )
+            break
+        progress.begin_epoch(epoch, num_epochs)
+        row = _train_epoch(parts, config, epoch, progress) | _validate(parts, config, progress)
+        _plateau_step(parts, config, row)
+        history.append(row)
+        best = best_epoch(history, config.training.best_metric) is row
+        if main:
+            saved = {"network": parts.bare, "config": config, "native_size": data.native_size, "epoch": epoch}
+            if best:
+                save_checkpoint(folder / "best.ckpt", **saved, history=history)
+            save_checkpoint(folder / "last.ckpt", **saved, history=history, training=_training_state(parts))
+            append_event(folder / "record.jsonl", {"event": "epoch", **row})
+            board.write(row)
+            progress.say(epoch_line(row, num_epochs, best))
+    board.close()
+    if main:
+        best_row = best_epoch(history, config.training.best_metric)
+        append_event(folder / "record.jsonl", end_event(reason, best_row))
+        metric = config.training.best_metric
+        progress.say(
+            f"{reason}: best {metric} {best_row[metric]:.4f} in epoch {best_row['epoch']}; run folder {folder}"
+        )
+    return history
+
+
+def _train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
+    rank, accumulate = parts.accelerator.process_index, config.training.gradient_accumulation_steps
+    parts.sampler.set_epoch(epoch)
+    torch.manual_seed(epoch_seed(config.seed, epoch, rank))  # for networks that draw, such as by dropout
+    parts.network.train()
+    start, losses, images_seen, lr = time.perf_counter(), [], 0, 0.0
+    total = len(parts.train_loader)
+    for position, (pixels, classes) in enumerate(parts.train_loader):
+        generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch, rank, position))
+        images, targets = _to_input(parts, config, pixels, classes, generator)
+        first = position - position % accumulate
+        update = position + 1 == min(first + accumulate, total)
+        with nullcontext() if update else parts.accelerator.no_sync(parts.network):
+            step = supervised_step(
+                parts.network,
+                parts.optimizer,
+                images,
+                targets,
+                criterion=parts.criterion,
+                autocast=parts.autocast,
+                backward=parts.accelerator.backward,
+                accumulate=min(accumulate, total - first),
+                update=update,
+            )
+        lr = parts.optimizer.param_groups[0]["lr"]
+        if update and isinstance(parts.scheduler, torch.optim.lr_scheduler.LambdaLR):
+            parts.scheduler.step()
+        losses.append((step["train_loss"], len(images)))
+        images_seen += len(images)
+        progress.advance(f"train_loss {step['train_loss']:.4f}")
+    losses = gather_object(losses)
+    seconds = time.perf_counter() - start
+    return {
+        "epoch": epoch,
+        "train_loss": sum(loss * count for loss, count in losses) / sum(count for _, count in losses),
+        "lr": lr,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(images_seen * parts.accelerator.num_processes / seconds, 3),
+        "peak_memory_mib": _peak_memory_mib(parts.accelerator.device),
+    }
+
+
+def _to_input(
+    parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Turn bytes (N, h, w, C) and classes (N, h, w) into augmented, normalised network input (N, C, h, w)."""
+    images, targets = parts.augmentation(pixels.movedim(-1, 1), classes, generator)
+    images = (images - config.data.mean) / config.data.std
+    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
+    return images.contiguous(memory_format=layout), targets
+
+
+def _validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
+    classes, device = config.sn.output_channels, parts.accelerator.device
+    assert classes != "auto"
+    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, targets in parts.val_loader:
+            images = to_tensor(pixels.to(device), config.data.mean, config.data.std)
+            yield images.contiguous(memory_format=layout), targets.long()
+            progress.advance()
+
+    result = evaluate_batches(
+        parts.bare, batches(), num_classes=classes, loss=parts.criterion, autocast=parts.autocast, device=device
+    )
+    joined = parts.accelerator.reduce(
+        {"counts": result.counts.sum(0).to(device), "loss": _double(result.loss_sum, device)}
+    )
+    pooled = type(result)(joined["counts"][None].cpu(), float(joined["loss"]))
+    metrics = pooled.metrics()
+    names = {"val_acc": "accuracy", "iou_score": "iou", "dice": "dice", "precision": "precision", "recall": "recall"}
+    return {"val_loss": pooled.loss} | {ours: metrics[theirs] for ours, theirs in names.items()}
+
+
+def _double(value: float, device: torch.device) -> Tensor:
+    return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+
+
+def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any]) -> None:
+    if isinstance(parts.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        parts.scheduler.step(row[config.scheduler.plateau_metric])
+
+
+def best_epoch(history: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Return the row with the best value of a metric; the first of several equal ones."""
+    sign = 1 if METRICS[metric] == "max" else -1
+    return max(history, key=lambda row: (sign * row[metric], -row["epoch"]))
+
+
+def _stops_early(history: list[dict[str, Any]], config: RunConfig) -> bool:
+    patience = config.training.early_stopping_patience
+    if not patience or not history:
+        return False
+    return history[-1]["epoch"] - best_epoch(history, config.training.best_metric)["epoch"] >= patience
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    """Return the most memory used so far, in MiB: of the GPU by torch, else of this process."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+
+
+def _training_state(parts: TrainingParts) -> dict[str, Any]:
+    scheduler = {} if parts.scheduler is None else parts.scheduler.state_dict()
+    return {"optimizer": parts.optimizer.state_dict(), "scheduler": scheduler}
+
+
+def _start(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
+    if config.init_sn:
+        load_initial_weights(parts.bare, Path(config.init_sn))
+    if parts.accelerator.is_main_process:
+        with atomic_path(folder / "config.yaml") as temporary:
+            temporary.write_text(to_yaml(config), encoding="utf-8")
+        facts = {
+            "parameters": count_parameters(parts.bare),
+            "annotated": [str(record.image) for record in data.annotated],
+            "unannotated": len(data.unannotated),
+            "validation": len(data.validation),
+            "precision": parts.precision,
+            "device": str(parts.accelerator.device),
+            "processes": parts.accelerator.num_processes,
+        }
+        rewrite_record(folder / "record.jsonl", [start_event(config, **facts)])
+    return []
+
+
+def _restore(parts: TrainingParts, folder: Path) -> list[dict[str, Any]]:
+    """Load the state after the last finished epoch, and bring the record to it, whatever a crash left behind."""
+    content = load_checkpoint(folder / "last.ckpt")
+    parts.bare.load_state_dict(content["sn"])
+    parts.optimizer.load_state_dict(content["training"]["optimizer"])
+    if parts.scheduler is not None:
+        parts.scheduler.load_state_dict(content["training"]["scheduler"])
+    history = content["history"]
+    if parts.accelerator.is_main_process:
+        path = folder / "record.jsonl"
+        kept = [
+            event for event in read_record(path) if event["event"] != "end" and event.get("epoch", 0) <= len(history)
+        ]
+        recorded = {event["epoch"] for event in kept if event["event"] == "epoch"}
+        missing = [{"event": "epoch", **row} for row in history if row["epoch"] not in recorded]
+        rewrite_record(path, [*kept, *missing, resume_event(len(history))])
+    return history
+
+
+def _describe(
+    progress: TrainingProgress, parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path, done: int
+) -> None:
+    size = config.data.image_size
+    assert size != "auto"
+    sets = parts.train_loader.dataset, parts.val_loader.dataset
+    cached = sum(dataset.num_cached for dataset in sets)  # type: ignore[attr-defined]
+    gib = sum(cached_gib(dataset) for dataset in sets)  # type: ignore[arg-type]
+    images = len(data.annotated) + len(data.validation)
+    progress.say(
+        f"{config.sn.model_type}, {count_parameters(parts.bare):,} parameters, on {parts.accelerator.device} in "
+        f"{parts.precision}; {len(data.annotated)} annotated and {len(data.validation)} validation images at "
+        f"{size[0]}x{size[1]}"
+    )
+    if data.unannotated:
+        progress.say(f"{len(data.unannotated)} unannotated training images: the supervised strategy does not use them")
+    kept = f"{cached} of {images} images kept in memory, {math.ceil(gib * 1024)} MiB (data.cache_gib {config.data.cache_gib})"
+    progress.say(kept if cached == images else f"{kept}; the others are decoded in each epoch")
+    if done:
+        progress.say(f"going on after epoch {done} in {folder}")

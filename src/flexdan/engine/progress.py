@@ -1,0 +1,79 @@
+"""What a person sees of a training: a bar with the time left and live metrics, a line per epoch, and the log file."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class TrainingProgress:
+    """A progress bar over all updates and validation batches, and a log of lines on the console and in a file.
+
+    Args:
+        log_file: lines are appended to it; None: to the console only.
+        shown: whether anything is printed (the main process of a distributed training prints).
+    """
+
+    def __init__(self, log_file: Path | None, shown: bool = True):
+        self._console = Console(quiet=not shown, highlight=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[live]}"),
+            console=self._console,
+            transient=True,
+            disable=not shown or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, live="", visible=False)
+        self._logger = logging.Logger("flexdan.training")
+        if log_file is not None:
+            handler = logging.FileHandler(log_file, encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            self._logger.addHandler(handler)
+
+    def __enter__(self) -> "TrainingProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+        for handler in list(self._logger.handlers):
+            handler.close()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar and log it."""
+        self._console.print(line, markup=False)
+        self._logger.info(line)
+
+    def track(self, items: Iterable, what: str) -> Iterable:
+        """Go through items under a bar of their own."""
+        return self._bar.track(items, description=what) if not self._bar.disable else items
+
+    def begin(self, total: int, done: int) -> None:
+        """Show the bar of a training of so many batches in all."""
+        self._bar.update(self._task, total=total, completed=done, visible=True)
+
+    def begin_epoch(self, epoch: int, num_epochs: int) -> None:
+        """Name the epoch beside the bar."""
+        self._bar.update(self._task, description=f"epoch {epoch}/{num_epochs}")
+
+    def advance(self, live: str = "") -> None:
+        """Count one batch; `live` is shown behind the bar."""
+        self._bar.update(self._task, advance=1, **({"live": live} if live else {}))
+
+
+def epoch_line(row: dict[str, Any], num_epochs: int, best: bool) -> str:
+    """Return the line that sums up one epoch."""
+    return (
+        f"epoch {row['epoch']:>{len(str(num_epochs))}}/{num_epochs}"
+        f"  train_loss {row['train_loss']:.4f}  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}"
+        f"  iou_score {row['iou_score']:.4f}  dice {row['dice']:.4f}  lr {row['lr']:.2g}"
+        f"  {row['images_per_second']:.2f} images/s  {row['seconds']:.0f} s{'  best' if best else ''}"
+    )
