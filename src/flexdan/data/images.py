@@ -147,7 +147,7 @@ def _open_pillow(path: Path, decode: bool, palette: bool) -> Any:
 def _open_tiff(path: Path, decode: bool, palette: bool) -> Any:
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
-        shape = {axis: length for axis, length in zip(series.axes, series.shape, strict=True) if length > 1}
+        shape = {axis: length for axis, length in zip(series.axes, series.shape, strict=True) if length != 1}
         height, width = shape.pop("Y", 1), shape.pop("X", 1)
         if len(shape) > 1 or not set(shape) <= set("CSIQ"):
             axes = ", ".join(f"{axis}={length}" for axis, length in shape.items())

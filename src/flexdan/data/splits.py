@@ -123,7 +123,7 @@ def mark_annotated(
     if not match or float(match[1] or match[2]) <= 0:
         raise UserError(f"annotated is {amount!r}: it must be a count such as 9, or a share such as 10%, above 0")
     count = int(match[1]) if match[1] else max(1, math.floor(len(annotated) * float(match[2]) / 100 + 0.5 + 1e-9))
-    if count > len(annotated):
+    if count > len(annotated) or float(match[2] or 0) > 100:
         raise UserError(
             f"annotated is {amount}: the split {split!r} has {len(annotated)} annotated images; ask for so many at most"
         )
