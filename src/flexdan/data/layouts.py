@@ -246,5 +246,9 @@ def _bare(stem: str) -> list[str]:
     return [stem.removesuffix(suffix) for suffix in MASK_SUFFIXES if stem.endswith(suffix)]
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    return [
+        (False, int(part), "") if part.isdecimal() else (True, 0, part)
+        for part in re.split(r"(\d+)", path.name)
+        if part
+    ]
