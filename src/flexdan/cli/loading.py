@@ -1,0 +1,116 @@
+"""Options and loading of a trained network, for the commands that use one."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flexdan.config.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from flexdan.config import RunConfig
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `evaluate` and `predict` share."""
+    add = parser.add_argument
+    add("--weights", choices=("best", "last"), default="best", help="of the run; default: best")
+    add("--tta", action="store_true", help="average over the image and its mirror images; takes four times as long")
+    add(
+        "--scale",
+        type=float,
+        metavar="FACTOR",
+        help="reduce (or enlarge) every image by this factor and slide a window over it; default: an image up to 1.25 "
+        "times as high and wide as the training images is resized as a whole, as in training, and a window slides "
+        "over a larger one, reduced as much as the training images were",
+    )
+    add("--overlap", type=float, default=0.25, help="share of the window by which neighbours overlap; default: 0.25")
+    add("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
+    add("--force", action="store_true", help="overwrite results that are there already")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmenter:
+    """A trained network on its device, with everything that belongs to using it.
+
+    Args:
+        network: images to logits; with test-time augmentation where that was asked for.
+        config: the resolved settings of its training.
+        epoch: after which its weights were taken.
+        channels: of its input.
+        num_classes: background included.
+        image_size: height and width of its input.
+        device: where it is.
+        autocast: makes the context of a forward pass.
+        segment: image uint8 (H, W, C) to probabilities float32 (K, H, W).
+    """
+
+    network: "nn.Module"
+    config: "RunConfig"
+    epoch: int
+    channels: int
+    num_classes: int
+    image_size: tuple[int, int]
+    device: "torch.device"
+    autocast: Callable[[], AbstractContextManager]
+    segment: "Callable[[np.ndarray], np.ndarray]"
+
+
+def load_segmenter(run: Path, options: argparse.Namespace) -> Segmenter:
+    """Load the network of a run as the options say.
+
+    Raises:
+        UserError: if the run has no such weights, or an option is out of its range.
+    """
+    if options.scale is not None and not 0 < options.scale <= 16:
+        raise UserError(f"--scale is {options.scale}: it must be above 0 and at most 16")
+    if not 0 <= options.overlap <= 0.9:
+        raise UserError(f"--overlap is {options.overlap}: it must be 0 to 0.9")
+
+    import torch
+
+    from flexdan.engine.checkpoint import load_run
+    from flexdan.engine.precision import make_autocast, resolve_precision
+    from flexdan.inference import FlipMean, predict_image
+
+    loaded = load_run(run, options.weights)
+    config = loaded.config
+    channels, classes, size = config.sn.input_channels, config.sn.output_channels, config.data.image_size
+    assert channels != "auto", "a run holds resolved settings"
+    assert classes != "auto", "a run holds resolved settings"
+    assert size != "auto", "a run holds resolved settings"
+    found = torch.accelerator.current_accelerator(check_available=True) if options.device == "auto" else None
+    device = found or torch.device("cpu")
+    network = loaded.network.to(device)
+    autocast = make_autocast(resolve_precision(config.training.precision, device.type), device.type)
+    segment = partial(
+        predict_image,
+        network,
+        image_size=size,
+        native_size=loaded.native_size,
+        mean=config.data.mean,
+        std=config.data.std,
+        tta=options.tta,
+        overlap=options.overlap,
+        scale=options.scale,
+        device=device,
+        autocast=autocast,
+    )
+    return Segmenter(
+        network=FlipMean(network) if options.tta else network,
+        config=config,
+        epoch=loaded.epoch,
+        channels=channels,
+        num_classes=classes,
+        image_size=size,
+        device=device,
+        autocast=autocast,
+        segment=segment,
+    )

@@ -1,0 +1,111 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from flexdan.cli.main import main
+from flexdan.data import read_image, read_manifest, read_mask
+from flexdan.data.tensors import resize_image, resize_mask, to_tensor
+from flexdan.engine.checkpoint import load_run
+
+
+def naive_pooled(pairs):
+    """Accuracy and IoU of class 1 over all pixels of (true, predicted) arrays."""
+    true = np.concatenate([pair[0].ravel() for pair in pairs])
+    predicted = np.concatenate([pair[1].ravel() for pair in pairs])
+    both, either = ((true == 1) & (predicted == 1)).sum(), ((true == 1) | (predicted == 1)).sum()
+    return {"accuracy": (true == predicted).mean(), "iou": both / either if either else 1.0}
+
+
+def test_figures_of_a_split_at_both_sizes(make_run, make_manifest, capsys):
+    manifest = make_manifest(sizes=((48, 64), (31, 45), (24, 32)))
+    run = make_run(manifest=manifest)
+    assert main(["evaluate", str(run), "--device", "cpu", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "1 unannotated of 4 images are left out" in captured.err
+    figures = json.loads(captured.out)
+    assert figures == json.loads((run / "evaluation/val/metrics.json").read_text())
+    assert (figures["images"], figures["unannotated_left_out"], figures["epoch"]) == (3, 1, 7)
+
+    loaded = load_run(run)
+    network_size, full = [], []
+    for record in read_manifest(manifest)[:3]:
+        images = to_tensor(resize_image(read_image(record.image, 3), (24, 32)), 0.5, 0.25)
+        logits = loaded.network(images).detach()
+        mask = (read_mask(record.mask) != 0).astype(np.uint8)
+        network_size.append((resize_mask(mask, (24, 32)), logits.argmax(1)[0].numpy()))
+        pixels = logits.softmax(1)
+        if mask.shape != (24, 32):
+            from torch.nn.functional import interpolate
+
+            pixels = interpolate(pixels, mask.shape, mode="bilinear", align_corners=False)
+        full.append((mask, pixels.argmax(1)[0].numpy()))
+    for level, pairs in (("network_size", network_size), ("full_resolution", full)):
+        for name, expected in naive_pooled(pairs).items():
+            assert figures[level]["pooled"][name] == pytest.approx(expected, abs=1e-4)
+        images = [naive_pooled([pair]) for pair in pairs]
+        for name in ("accuracy", "iou"):
+            mean = np.mean([image[name] for image in images])
+            assert figures[level]["image_mean"][name] == pytest.approx(mean, abs=1e-4)
+
+    with (run / "evaluation/val/images.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["grade"] for row in rows] == ["benign"] * 3
+    mean = np.mean([float(row["full_resolution_dice"]) for row in rows])
+    assert figures["full_resolution"]["image_mean"]["dice"] == pytest.approx(mean, abs=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(1, 3), (5, 2)])
+def test_table_with_other_channels_and_classes(make_run, make_manifest, capsys, channels, classes):
+    run = make_run(channels, classes, make_manifest(channels=channels, classes=classes))
+    assert main(["evaluate", str(run), "--device", "cpu", "--tta"]) == 0
+    out = capsys.readouterr().out
+    assert "32 x 24" in out
+    assert "full" in out
+    assert ("pixels, class 2" in out) == (classes > 2)
+    assert "…" not in out  # nothing is cut off in a narrow terminal
+    assert (run / "evaluation/val-tta/metrics.json").is_file()
+
+
+def test_results_are_not_overwritten_unless_forced(make_run, make_manifest, capsys):
+    run = make_run(manifest=make_manifest(), weights=("best", "last"))
+    command = ["evaluate", str(run), "--device", "cpu"]
+    assert main(command) == 0
+    assert main(command) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main([*command, "--force"]) == 0
+    assert main([*command, "--weights", "last"]) == 0
+    figures = json.loads((run / "evaluation/val-last/metrics.json").read_text())
+    assert (figures["weights"], figures["epoch"]) == ("last", 8)
+
+
+def test_other_manifest_and_folder(make_run, make_manifest, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    manifest = make_manifest(split="b")
+    command = ["evaluate", str(run), "--device", "cpu", "--split", "b", "--manifest", str(manifest), "-o", str(out)]
+    assert main(command) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["images.csv", "metrics.json"]
+
+
+def test_mistakes_are_named(make_run, make_manifest, tmp_path, capsys):
+    def error(*arguments):
+        assert main(["evaluate", *map(str, arguments), "--device", "cpu"]) == 2
+        return capsys.readouterr().err
+
+    manifest = make_manifest(classes=3)
+    run = make_run(manifest=manifest)
+    assert "masks in" in error(run)
+    assert "but the network 2" in error(run)
+    assert "its splits are val" in error(run, "--split", "test")
+    assert "say --manifest" in error(make_run(manifest="gone.csv", name="other"))
+    assert "--overlap is 1.5" in error(run, "--overlap", "1.5")
+    assert "--scale is 0.0" in error(run, "--scale", "0")
+    assert "no run folder" in error(tmp_path / "nothing")
+
+
+def test_split_without_masks(make_run, make_manifest, capsys):
+    run = make_run(manifest=make_manifest(sizes=()))
+    assert main(["evaluate", str(run), "--device", "cpu"]) == 2
+    assert "none of the 1 images in the split 'val'" in capsys.readouterr().err
+    assert not (run / "evaluation").exists()
