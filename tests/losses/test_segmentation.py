@@ -1,0 +1,89 @@
+"""Losses against naive versions and known values."""
+
+import math
+
+import pytest
+import torch
+
+from flexdan.losses import CRITERIA, build_criterion, cross_entropy, cross_entropy_dice, dice_loss
+
+
+def example(classes: int = 3, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, classes, 5, 4, generator=generator)
+    target = torch.randint(classes, (2, 5, 4), generator=generator)
+    target[0, 0, :2] = 255
+    return logits, target
+
+
+def test_cross_entropy_equals_the_naive_version():
+    logits, target = example()
+    total, counted = 0.0, 0
+    for n in range(2):
+        for row in range(5):
+            for column in range(4):
+                label = int(target[n, row, column])
+                if label != 255:
+                    scores = logits[n, :, row, column].double()
+                    total += float(torch.log(torch.exp(scores).sum()) - scores[label])
+                    counted += 1
+    assert cross_entropy(logits, target).item() == pytest.approx(total / counted, rel=1e-6)
+
+
+def test_dice_equals_the_naive_version():
+    logits, target = example()
+    shares = logits.double().softmax(1)
+    losses = []
+    for label in (1, 2):
+        overlap = predicted = true = 0.0
+        for n in range(2):
+            for row in range(5):
+                for column in range(4):
+                    if target[n, row, column] == 255:
+                        continue
+                    share = float(shares[n, label, row, column])
+                    is_label = float(target[n, row, column] == label)
+                    overlap, predicted, true = overlap + share * is_label, predicted + share, true + is_label
+        losses.append(1 - (2 * overlap + 1) / (predicted + true + 1))
+    assert dice_loss(logits, target).item() == pytest.approx(sum(losses) / 2, rel=1e-5)
+    both = cross_entropy(logits, target) + dice_loss(logits, target)
+    torch.testing.assert_close(cross_entropy_dice(logits, target), both)
+
+
+def test_softmax_is_applied_once():
+    """A sure and right answer costs nothing; with two softmaxes it would cost ln(1 + 1/e) = 0.3133."""
+    target = torch.zeros(1, 2, 2, dtype=torch.long)
+    logits = torch.stack([torch.full((1, 2, 2), 50.0), torch.full((1, 2, 2), -50.0)], dim=1)
+    assert cross_entropy(logits, target).item() == pytest.approx(0.0, abs=1e-6)
+    undecided = torch.zeros(1, 2, 2, 2)
+    assert cross_entropy(undecided, target).item() == pytest.approx(math.log(2))
+
+
+def test_an_absent_class_that_is_not_predicted_costs_nothing():
+    target = torch.zeros(1, 4, 4, dtype=torch.long)
+    logits = torch.stack([torch.full((1, 4, 4), 30.0), torch.full((1, 4, 4), -30.0)], dim=1)
+    assert dice_loss(logits, target).item() == pytest.approx(0.0, abs=1e-6)
+    assert dice_loss(-logits, target).item() == pytest.approx(1 - 1 / 17, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_gradients_are_right_and_ignored_pixels_have_none(name):
+    logits, target = example(seed=1)
+    logits = logits.double().requires_grad_()
+    criterion = build_criterion(name)
+    criterion(logits, target).backward()
+    assert (logits.grad[0, :, 0, :2] == 0).all()
+    step = 1e-3
+    for index in ((0, 1, 2, 3), (1, 2, 4, 0)):
+        nudge = torch.zeros_like(logits)
+        nudge[index] = step
+        slope = (criterion(logits + nudge, target) - criterion(logits - nudge, target)).item() / (2 * step)
+        assert slope == pytest.approx(logits.grad[index].item(), rel=0.05, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_nothing_to_count_is_no_error(name):
+    logits = torch.randn(1, 2, 3, 3, requires_grad=True)
+    loss = build_criterion(name)(logits, torch.full((1, 3, 3), 255))
+    loss.backward()
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
