@@ -157,7 +157,7 @@ def say_splits(records: "Sequence[ImageRecord]", path: Path) -> None:
         annotated = sum(record.annotated for record in members)
         groups = len({record.group for record in members if record.group})
         text = f"{len(members)} images, {annotated} annotated, {len(members) - annotated} unannotated"
-        print(f"  {split or '(no split)'}: {text}" + (f", {groups} groups" if groups else ""))
+        print(f"  {split or '(no split)'}: {text}" + (f", groups: {groups}" if groups else ""))
     if any(not record.split for record in records):
         _warn(
             "images without a split are not trained on: say --split train=0.8 val=0.2 (or train=1), or run "
@@ -170,7 +170,7 @@ def say_splits(records: "Sequence[ImageRecord]", path: Path) -> None:
     crossing = [group for group, where in splits.items() if len(where) > 1]
     if crossing:
         _warn(
-            f"{len(crossing)} of {len(splits)} groups stand in more than one split ({', '.join(crossing[:8])}): "
+            f"groups in more than one split: {len(crossing)} of {len(splits)} ({', '.join(crossing[:8])}); "
             "results on such splits flatter the network"
         )
 
@@ -209,10 +209,11 @@ def _without_repeated(
     if not repeated:
         return records
     lines = [f"{record.image} is the same as {first.image}" for record, first in repeated]
+    some = "; ".join(lines[:5])
     if not skip_duplicates:
         raise UserError(
-            f"{len(lines)} images are there already, by path or by content: {'; '.join(lines[:5])}; remove them, or "
-            "say --skip-duplicates to leave them out"
+            f"images that are there already, by path or by content: {len(lines)} ({some}); remove them, "
+            "or say --skip-duplicates to leave them out"
         )
     _say_left_out("duplicates, left out", lines)
     left_out = {id(record) for record, _ in repeated}
@@ -221,7 +222,7 @@ def _without_repeated(
 
 def _say_left_out(what: str, names: Sequence[str], limit: int = 10) -> None:
     if names:
-        _warn(f"{len(names)} {what}:")
+        _warn(f"{what}: {len(names)}")
         for name in names[:limit]:
             print(f"  {name}", file=sys.stderr)
         if len(names) > limit:

@@ -18,8 +18,8 @@ KINDS = {
     "file": "files that are missing, broken or changed",
     "mask": "masks that do not fit",
     "identical": "identical images in two splits",
-    "near-identical": "almost identical images in two splits (look at them: they may be false alarms)",
-    "group": "groups in two splits (results on such splits flatter the network)",
+    "near-identical": "almost identical images in two splits, which may be false alarms: look at them",
+    "group": "groups in two splits, so that results flatter the network",
 }
 EXAMPLES = """\
   flexdan data inspect data/manifest.csv -o sheet.png
@@ -146,7 +146,7 @@ def _print_findings(findings: "list[Finding]") -> None:
         here = [finding for finding in findings if finding.kind == kind]
         if not here:
             continue
-        print(f"warning: {len(here)} {title}:")
+        print(f"warning: {title}: {len(here)}")
         for finding in here[:SHOWN]:
             print(f"  {finding.text}")
         if len(here) > SHOWN:

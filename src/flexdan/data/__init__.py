@@ -1,6 +1,7 @@
 """Images, masks and manifests.
 
-What needs torch is not imported here, so that the commands on data start at once: see `dataset`, `augmentation`, `tensors`.
+What needs torch is not imported here, so that the commands on data start at once: see `dataset`, `augmentation` and
+`tensors`.
 """
 
 from flexdan.data.images import IGNORE, IMAGE_SUFFIXES, image_size, read_image, read_mask, write_image
@@ -13,6 +14,7 @@ from flexdan.data.manifest import (
     write_manifest,
 )
 from flexdan.data.masks import MaskValues
+from flexdan.data.splits import mark_annotated, split_by_fraction, split_by_list
 
 __all__ = [
     "IGNORE",
@@ -21,11 +23,14 @@ __all__ = [
     "MaskValues",
     "file_sha256",
     "image_size",
+    "mark_annotated",
     "num_classes",
     "read_image",
     "read_manifest",
     "read_mask",
     "select_split",
+    "split_by_fraction",
+    "split_by_list",
     "write_image",
     "write_manifest",
 ]
