@@ -76,16 +76,14 @@ def load_segmenter(run: Path, options: argparse.Namespace) -> Segmenter:
 
     import torch
 
+    from flexdan.config import network_shape
     from flexdan.engine.checkpoint import load_run
     from flexdan.engine.precision import make_autocast, resolve_precision
     from flexdan.inference import FlipMean, predict_image
 
     loaded = load_run(run, options.weights)
     config = loaded.config
-    channels, classes, size = config.sn.input_channels, config.sn.output_channels, config.data.image_size
-    assert channels != "auto", "a run holds resolved settings"
-    assert classes != "auto", "a run holds resolved settings"
-    assert size != "auto", "a run holds resolved settings"
+    channels, classes, size = network_shape(config)
     found = torch.accelerator.current_accelerator(check_available=True) if options.device == "auto" else None
     device = found or torch.device("cpu")
     network = loaded.network.to(device)

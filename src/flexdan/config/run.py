@@ -67,3 +67,12 @@ def setting_values(config: RunConfig) -> dict[str, Any]:
     for name, value in to_dict(config).items():
         values |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
     return values
+
+
+def network_shape(config: RunConfig) -> tuple[int, int, tuple[int, int]]:
+    """Return channels, classes and image size (height, width) of a resolved configuration: none is `auto`."""
+    channels, classes, size = config.sn.input_channels, config.sn.output_channels, config.data.image_size
+    assert channels != "auto", "a resolved configuration names its channels"
+    assert classes != "auto", "a resolved configuration names its classes"
+    assert size != "auto", "a resolved configuration names its image size"
+    return channels, classes, size

@@ -28,8 +28,8 @@ class Augmentation:
             generator: a CPU generator; the same state gives the same changes on every device.
 
         Returns:
-            float32 images (N, C, H, W) with intensities 0..1, and int64 targets (N, H, W). Height and width trade places
-            where a batch of images that are not square makes an odd quarter turn.
+            float32 images (N, C, H, W) with intensities 0..1, and int64 targets (N, H, W). Height and width trade
+            places where a batch of images that are not square makes an odd quarter turn.
         """
         count = len(images)
         if self.horizontal_flip:

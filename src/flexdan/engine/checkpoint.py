@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from flexdan import __version__
-from flexdan.config import RunConfig, UserError, config_from_mapping, to_dict
+from flexdan.config import RunConfig, UserError, config_from_mapping, network_shape, to_dict
 from flexdan.config.files import atomic_path
 from flexdan.models import build_segmentation_network
 
@@ -101,8 +101,7 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
     """
     content = load_checkpoint(checkpoint_path(Path(run), weights))
     config, _ = config_from_mapping(content["config"])
-    channels, classes, size = config.sn.input_channels, config.sn.output_channels, config.data.image_size
-    assert channels != "auto" and classes != "auto" and size != "auto", "checkpoints hold resolved settings"
+    channels, classes, size = network_shape(config)
     network = build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
     network.load_state_dict(content["sn"])
     height, width = content["native_size"]
@@ -122,8 +121,8 @@ def load_initial_weights(network: nn.Module, run: Path) -> None:
     differing += [name for name in weights if name not in own]
     if differing:
         raise UserError(
-            f"init_sn is {run}, but its segmentation network is another one: {len(differing)} tensors differ, the first "
-            f"is {differing[0]}; use the same sn settings (`flexdan config show --config {run}/config.yaml`)"
+            f"init_sn is {run}, but its segmentation network is another one: {len(differing)} tensors differ, "
+            f"the first is {differing[0]}; use the same sn settings (`flexdan config show --config {run}/config.yaml`)"
         )
     network.load_state_dict(weights)
 

@@ -1,6 +1,5 @@
 """The training loop: the order of things, checkpoints and records."""
 
-import math
 import resource
 import sys
 import time
@@ -13,17 +12,16 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from flexdan.config import METRICS, RunConfig, UserError, to_yaml
-from flexdan.config.files import atomic_path
+from flexdan.config import METRICS, RunConfig, UserError, network_shape
 from flexdan.data.dataset import epoch_seed
 from flexdan.data.tensors import to_tensor
-from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights, save_checkpoint
+from flexdan.engine.checkpoint import save_checkpoint
 from flexdan.engine.progress import TrainingProgress, epoch_line
-from flexdan.engine.record import append_event, end_event, read_record, resume_event, rewrite_record, start_event
-from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, cached_gib, gather_data, resolve_config
+from flexdan.engine.record import append_event, end_event
+from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, gather_data, resolve_config
+from flexdan.engine.start import describe_run, restore_run, start_run, training_state
 from flexdan.engine.tensorboard import TensorBoard
 from flexdan.inference import evaluate_batches
-from flexdan.models import count_parameters
 from flexdan.strategies import NonFiniteLossError, supervised_step
 
 
@@ -48,15 +46,15 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict
     folder.mkdir(parents=True, exist_ok=True)
     with TrainingProgress(folder / "log.txt") as progress:
         parts = build_parts(config, data, lambda items: progress.track(items, "decoding images"))
-        history = _restore(parts, folder) if resume else _start(parts, config, data, folder)
+        history = restore_run(parts, folder) if resume else start_run(parts, config, data, folder)
         if parts.accelerator.is_main_process:
-            _describe(progress, parts, config, data, folder, len(history))
+            describe_run(progress, parts, config, data, folder, len(history))
         try:
             return _run_epochs(parts, config, data, folder, history, progress)
         except NonFiniteLossError as error:
             raise UserError(
-                f"{error} in epoch {len(history) + 1}: training stopped before the update, and last.ckpt holds the epoch "
-                f"before; optimizer.lr is {config.optimizer.lr}: try a tenth of it, or training.precision fp32"
+                f"{error} in epoch {len(history) + 1}: training stopped before the update, and last.ckpt holds the "
+                f"epoch before; optimizer.lr is {config.optimizer.lr}: try a tenth of it, or training.precision fp32"
             ) from error
         finally:
             parts.accelerator.end_training()
@@ -90,7 +88,7 @@ def _run_epochs(
             saved = {"network": parts.bare, "config": config, "native_size": data.native_size, "epoch": epoch}
             if best:
                 save_checkpoint(folder / "best.ckpt", **saved, history=history)
-            save_checkpoint(folder / "last.ckpt", **saved, history=history, training=_training_state(parts))
+            save_checkpoint(folder / "last.ckpt", **saved, history=history, training=training_state(parts))
             append_event(folder / "record.jsonl", {"event": "epoch", **row})
             board.write(row)
             progress.say(epoch_line(row, num_epochs, best))
@@ -158,8 +156,7 @@ def _to_input(
 
 
 def _validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
-    classes, device = config.sn.output_channels, parts.accelerator.device
-    assert classes != "auto"
+    device = parts.accelerator.device
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -169,7 +166,12 @@ def _validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgres
             progress.advance()
 
     result = evaluate_batches(
-        parts.bare, batches(), num_classes=classes, loss=parts.criterion, autocast=parts.autocast, device=device
+        parts.bare,
+        batches(),
+        num_classes=network_shape(config)[1],
+        loss=parts.criterion,
+        autocast=parts.autocast,
+        device=device,
     )
     joined = parts.accelerator.reduce(
         {"counts": result.counts.sum(0).to(device), "loss": _double(result.loss_sum, device)}
@@ -208,68 +210,3 @@ def _peak_memory_mib(device: torch.device) -> float:
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
-
-
-def _training_state(parts: TrainingParts) -> dict[str, Any]:
-    scheduler = {} if parts.scheduler is None else parts.scheduler.state_dict()
-    return {"optimizer": parts.optimizer.state_dict(), "scheduler": scheduler}
-
-
-def _start(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
-    if config.init_sn:
-        load_initial_weights(parts.bare, Path(config.init_sn))
-    if parts.accelerator.is_main_process:
-        with atomic_path(folder / "config.yaml") as temporary:
-            temporary.write_text(to_yaml(config), encoding="utf-8")
-        facts = {
-            "parameters": count_parameters(parts.bare),
-            "annotated": [str(record.image) for record in data.annotated],
-            "unannotated": len(data.unannotated),
-            "validation": len(data.validation),
-            "precision": parts.precision,
-            "device": str(parts.accelerator.device),
-            "processes": parts.accelerator.num_processes,
-        }
-        rewrite_record(folder / "record.jsonl", [start_event(config, **facts)])
-    return []
-
-
-def _restore(parts: TrainingParts, folder: Path) -> list[dict[str, Any]]:
-    """Load the state after the last finished epoch, and bring the record to it, whatever a crash left behind."""
-    content = load_checkpoint(folder / "last.ckpt")
-    parts.bare.load_state_dict(content["sn"])
-    parts.optimizer.load_state_dict(content["training"]["optimizer"])
-    if parts.scheduler is not None:
-        parts.scheduler.load_state_dict(content["training"]["scheduler"])
-    history = content["history"]
-    if parts.accelerator.is_main_process:
-        path = folder / "record.jsonl"
-        kept = [
-            event for event in read_record(path) if event["event"] != "end" and event.get("epoch", 0) <= len(history)
-        ]
-        recorded = {event["epoch"] for event in kept if event["event"] == "epoch"}
-        missing = [{"event": "epoch", **row} for row in history if row["epoch"] not in recorded]
-        rewrite_record(path, [*kept, *missing, resume_event(len(history))])
-    return history
-
-
-def _describe(
-    progress: TrainingProgress, parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path, done: int
-) -> None:
-    size = config.data.image_size
-    assert size != "auto"
-    sets = parts.train_loader.dataset, parts.val_loader.dataset
-    cached = sum(dataset.num_cached for dataset in sets)  # type: ignore[attr-defined]
-    gib = sum(cached_gib(dataset) for dataset in sets)  # type: ignore[arg-type]
-    images = len(data.annotated) + len(data.validation)
-    progress.say(
-        f"{config.sn.model_type}, {count_parameters(parts.bare):,} parameters, on {parts.accelerator.device} in "
-        f"{parts.precision}; {len(data.annotated)} annotated and {len(data.validation)} validation images at "
-        f"{size[0]}x{size[1]}"
-    )
-    if data.unannotated:
-        progress.say(f"{len(data.unannotated)} unannotated training images: the supervised strategy does not use them")
-    kept = f"{cached} of {images} images kept in memory, {math.ceil(gib * 1024)} MiB (data.cache_gib {config.data.cache_gib})"
-    progress.say(kept if cached == images else f"{kept}; the others are decoded in each epoch")
-    if done:
-        progress.say(f"going on after epoch {done} in {folder}")

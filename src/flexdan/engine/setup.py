@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from flexdan.config import METRICS, OptimizerConfig, RunConfig, SchedulerConfig, UserError
+from flexdan.config import METRICS, OptimizerConfig, RunConfig, SchedulerConfig, UserError, network_shape
 from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
 from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, epoch_seed, make_loader
@@ -132,10 +132,14 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     left = config.data.cache_gib - cached_gib(train_set)
     validation = data.validation[accelerator.process_index :: accelerator.num_processes]
     val_set = make_dataset(config, validation, left, track)
-    workers = {"num_workers": config.training.num_workers, "pin_memory": config.training.pin_memory}
+    loader = partial(
+        make_loader,
+        batch_size=config.training.batch_size,
+        num_workers=config.training.num_workers,
+        pin_memory=config.training.pin_memory,
+    )
     sampler = EpochSampler(len(train_set), config.seed)
-    train_loader = make_loader(train_set, batch_size=config.training.batch_size, sampler=sampler, **workers)
-    val_loader = make_loader(val_set, batch_size=config.training.batch_size, **workers)
+    train_loader, val_loader = loader(train_set, sampler=sampler), loader(val_set)
 
     wrapped, train_loader = accelerator.prepare(network, train_loader)
     updates = math.ceil(len(train_loader) / config.training.gradient_accumulation_steps)
@@ -159,8 +163,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
 
 def build_network(config: RunConfig) -> nn.Module:
     """Build the segmentation network of a resolved configuration, its weights drawn with the seed."""
-    channels, classes, size = config.sn.input_channels, config.sn.output_channels, config.data.image_size
-    assert channels != "auto" and classes != "auto" and size != "auto", "the configuration is resolved"
+    channels, classes, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0))
     return build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
 
@@ -169,8 +172,7 @@ def make_dataset(
     config: RunConfig, records: Sequence[ImageRecord], cache_gib: float, track: Track = iter
 ) -> SegmentationDataset:
     """Return the images of some records at the network's size."""
-    size, channels = config.data.image_size, config.sn.input_channels
-    assert size != "auto" and channels != "auto", "the configuration is resolved"
+    channels, _, size = network_shape(config)
     return SegmentationDataset(
         records,
         image_size=size,
@@ -189,11 +191,10 @@ def cached_gib(dataset: SegmentationDataset) -> float:
 
 def build_optimizer(settings: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a network."""
-    shared = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    weights, lr, decay, momentum = network.parameters(), settings.lr, settings.weight_decay, settings.momentum
     if settings.optimizer_type == "adam":
-        return torch.optim.Adam(network.parameters(), **shared)
-    momentum = settings.momentum
-    return torch.optim.SGD(network.parameters(), momentum=momentum, nesterov=momentum > 0, **shared)
+        return torch.optim.Adam(weights, lr=lr, weight_decay=decay)
+    return torch.optim.SGD(weights, lr=lr, weight_decay=decay, momentum=momentum, nesterov=momentum > 0)
 
 
 def build_scheduler(

@@ -1,6 +1,7 @@
 """Building blocks of the networks."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -24,7 +25,7 @@ class ConvBlock(nn.Sequential):
 def conv_run(channels: Iterable[int], pool: bool) -> nn.Sequential:
     """Return a block: a pool if asked for, then convolutions along the given channels (the first is the input's)."""
     channels = list(channels)
-    convolutions = [ConvBlock(before, after) for before, after in zip(channels, channels[1:], strict=False)]
+    convolutions = [ConvBlock(before, after) for before, after in pairwise(channels)]
     return nn.Sequential(*([max_pool()] if pool else []), *convolutions)
 
 

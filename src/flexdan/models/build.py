@@ -36,8 +36,8 @@ def build_segmentation_network(
         return network
     if settings.model_args:
         raise UserError(
-            f"sn.model_args is {settings.model_args}: {settings.model_type} takes its arguments from the other settings "
-            "of the section; model_args is for a network of your own"
+            f"sn.model_args is {settings.model_args}: {settings.model_type} takes its arguments from the other "
+            "settings of the section; model_args is for a network of your own"
         )
     if settings.model_type == "ZhengSN":
         return ZhengSN(**channels)

@@ -23,8 +23,8 @@ class ConcatenationFCN(nn.Module):
         num_fcn_blocks: FCN blocks, at least 3; each but the first starts with a pool.
         block_depth: convolutions in each FCN block.
         first_layer_out_channels: channels after the first convolution.
-        block_pattern: single_run doubles the channels at every convolution; double_run keeps, doubles, keeps, … starting
-            afresh in every block, so that with a depth of 1 the whole network has one width.
+        block_pattern: single_run doubles the channels at every convolution; double_run keeps, doubles, keeps, …
+            starting afresh in every block, so that with a depth of 1 the whole network has one width.
         upsampling_pattern: last_three.
         pool_first_block: let the first FCN block start with a pool too.
     """

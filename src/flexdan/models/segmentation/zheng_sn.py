@@ -8,8 +8,8 @@ from flexdan.models.blocks import MapBlock, UpsampleBlock, concatenate_upsampled
 class ZhengSN(nn.Module):
     """The segmentation network of Zhang et al., MICCAI 2017, "Deep Adversarial Networks for Biomedical Image …".
 
-    A VGG-like contracting path; its last three blocks are upsampled to the image size and joined. The paper's figure has
-    256 to 256 channels in the third block, where the recorded network, built here, has 128 to 256.
+    A VGG-like contracting path; its last three blocks are upsampled to the image size and joined. The paper's figure
+    has 256 to 256 channels in the third block, where the recorded network, built here, has 128 to 256.
 
     Args:
         input_channels: channels of the images.
