@@ -1,11 +1,12 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from flexdan.cli.main import main
-from flexdan.data import read_image, read_manifest, read_mask
+from flexdan.data import read_image, read_manifest, read_mask, write_manifest
 from flexdan.data.tensors import resize_image, resize_mask, to_tensor
 from flexdan.engine.checkpoint import load_run
 
@@ -109,3 +110,18 @@ def test_split_without_masks(make_run, make_manifest, capsys):
     assert main(["evaluate", str(run), "--device", "cpu"]) == 2
     assert "none of the 1 images in the split 'val'" in capsys.readouterr().err
     assert not (run / "evaluation").exists()
+
+
+def test_figures_are_those_of_the_validation_during_training(make_manifest, tmp_path):
+    manifest, run = make_manifest(), tmp_path / "trained"
+    records = read_manifest(manifest)
+    write_manifest(manifest, [*records, *(replace(record, split="train") for record in records)])
+    settings = ["--sn.first_layer_out_channels=4", "--sn.num_fcn_blocks=3", "--training.num_epochs=1"]
+    more = ["--training.device=cpu", "--training.tensorboard=false", "--data.image_size=[24,32]"]
+    assert main(["train", f"--data.manifest={manifest}", "-o", str(run), *settings, *more]) == 0
+    assert main(["evaluate", str(run), "--device", "cpu"]) == 0
+    pooled = json.loads((run / "evaluation/val/metrics.json").read_text())["network_size"]["pooled"]
+    names = {"val_acc": "accuracy", "iou_score": "iou", "dice": "dice", "precision": "precision", "recall": "recall"}
+    lines = [json.loads(line) for line in (run / "record.jsonl").read_text().splitlines()]
+    epoch = next(line for line in lines if line["event"] == "epoch")
+    assert {ours: epoch[ours] for ours in names} == {ours: pooled[theirs] for ours, theirs in names.items()}

@@ -111,7 +111,7 @@ def _find_records(options: argparse.Namespace, network: Segmenter) -> "tuple[Pat
             f"none of the {len(members)} images in the split {options.split!r} of {manifest} is annotated: "
             "there is nothing to measure against"
         )
-    if (classes := num_classes(records)) != network.num_classes:
+    if (classes := num_classes(records)) > network.num_classes:
         raise UserError(f"the masks in {manifest} have {classes} classes, but the network {network.num_classes}")
     left_out = len(members) - len(records)
     if left_out:

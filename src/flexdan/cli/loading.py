@@ -86,7 +86,8 @@ def load_segmenter(run: Path, options: argparse.Namespace) -> Segmenter:
     channels, classes, size = network_shape(config)
     found = torch.accelerator.current_accelerator(check_available=True) if options.device == "auto" else None
     device = found or torch.device("cpu")
-    network = loaded.network.to(device)
+    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format  # as in training
+    network = loaded.network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     autocast = make_autocast(resolve_precision(config.training.precision, device.type), device.type)
     segment = partial(
         predict_image,
