@@ -139,3 +139,21 @@ def test_autocast_gives_float32_probabilities(size):
     found = predict(context_network(), pixels, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, predict(context_network(), pixels), atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(64, 80), (48, 90), (150, 201)])
+@pytest.mark.parametrize("tta", [False, True])
+def test_objects_stay_where_they_are(size, tta):
+    """A network that sees bright pixels finds a bright disk: its centre, after reducing and enlarging, is the same."""
+
+    class Bright(nn.Module):
+        def forward(self, images):
+            return torch.cat([-images[:, :1], images[:, :1]], dim=1)
+
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    disk = (rows - size[0] * 0.3) ** 2 + (columns - size[1] * 0.7) ** 2 < 12**2
+    pixels = np.repeat((disk * np.uint8(255))[:, :, None], 3, axis=2)
+    found = predict(Bright(), pixels, tta=tta).argmax(0) == 1
+    assert (found & disk).sum() / (found | disk).sum() > 0.9
+    for axis in (rows, columns):
+        assert axis[found].mean() == pytest.approx(axis[disk].mean(), abs=0.3)
