@@ -13,15 +13,6 @@ from flexdan.engine.checkpoint import save_checkpoint
 from flexdan.models import build_segmentation_network
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Compute in one thread: for small images more of them only wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def make_run(tmp_path):
     """Return a function that writes a run with a small network of random weights."""

@@ -1,5 +1,6 @@
 """`flexdan train`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ EXAMPLES = """\
       --sn.model_args '{spatial_dims: 2, in_channels: 3, out_channels: 2}'
   flexdan train --resume runs/first
   flexdan train --data.manifest data/manifest.csv --init-sn runs/first --lr 0.0005 -o runs/tuned
-  accelerate launch --num_processes 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
+  torchrun --nproc_per_node 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
 
 FREE_ON_RESUME = ("training.num_epochs", "training.num_workers", "training.pin_memory", "training.tensorboard")
 RUN_FILES = ("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "tensorboard/*", "evaluation/*/*")
@@ -59,8 +60,9 @@ def run(argv: Sequence[str]) -> int:
         config = _resumed_config(folder, given)
     else:
         folder = Path(arguments.output or f"runs/{datetime.now():%Y%m%d-%H%M%S}")
-        refuse_existing(folder, arguments.force)
-        _remove_run(folder)
+        if os.environ.get("RANK", "0") == "0":  # of several processes the first looks after the files
+            refuse_existing(folder, arguments.force)
+            _remove_run(folder)
 
     from flexdan.engine import train
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate import PartialState
+from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
 from flexdan.config import METRICS, RunConfig, UserError, network_shape
@@ -43,11 +44,12 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict
         raise UserError(f"strategy is {config.strategy}: this version trains with supervised only (use_gan: false)")
     data = gather_data(config)
     config = resolve_config(config, data)
+    main = PartialState(cpu=config.training.device == "cpu").is_main_process
     folder.mkdir(parents=True, exist_ok=True)
-    with TrainingProgress(folder / "log.txt") as progress:
+    with TrainingProgress(folder / "log.txt" if main else None, shown=main) as progress:
         parts = build_parts(config, data, lambda items: progress.track(items, "decoding images"))
         history = restore_run(parts, folder) if resume else start_run(parts, config, data, folder)
-        if parts.accelerator.is_main_process:
+        if main:
             describe_run(progress, parts, config, data, folder, len(history))
         try:
             return _run_epochs(parts, config, data, folder, history, progress)
@@ -80,7 +82,7 @@ def _run_epochs(
             )
             break
         progress.begin_epoch(epoch, num_epochs)
-        row = _train_epoch(parts, config, epoch, progress) | _validate(parts, config, progress)
+        row = _train_epoch(parts, config, epoch, progress) | validate(parts, config, progress)
         _plateau_step(parts, config, row)
         history.append(row)
         best = best_epoch(history, config.training.best_metric) is row
@@ -105,7 +107,7 @@ def _run_epochs(
 
 def _train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
     rank, accumulate = parts.accelerator.process_index, config.training.gradient_accumulation_steps
-    parts.sampler.set_epoch(epoch)
+    parts.train_loader.set_epoch(epoch)  # accelerate counts passes itself otherwise, and a resumed run starts at 0
     torch.manual_seed(epoch_seed(config.seed, epoch, rank))  # for networks that draw, such as by dropout
     parts.network.train()
     start, losses, images_seen, lr = time.perf_counter(), [], 0, 0.0
@@ -155,8 +157,11 @@ def _to_input(
     return images.contiguous(memory_format=layout), targets
 
 
-def _validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
+def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
+    """Return loss and pooled metrics over the validation images of all processes."""
     device = parts.accelerator.device
+    for buffer in parts.bare.buffers():  # each process has its own batch-norm statistics; the first one's are saved
+        broadcast(buffer)
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:

@@ -66,7 +66,9 @@ class TrainingProgress:
 
     def advance(self, live: str = "") -> None:
         """Count one batch; `live` is shown behind the bar."""
-        self._bar.update(self._task, advance=1, **({"live": live} if live else {}))
+        self._bar.advance(self._task)
+        if live:
+            self._bar.update(self._task, live=live)
 
 
 def epoch_line(row: dict[str, Any], num_epochs: int, best: bool) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import DataLoaderShard
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
@@ -52,8 +53,7 @@ class TrainingParts:
     scheduler: LambdaLR | ReduceLROnPlateau | None
     criterion: Criterion
     augmentation: Augmentation
-    sampler: EpochSampler
-    train_loader: DataLoader
+    train_loader: DataLoaderShard
     val_loader: DataLoader
     autocast: Autocast
     precision: str
@@ -125,7 +125,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     accelerator = Accelerator(cpu=config.training.device == "cpu")
     network = build_network(config).to(accelerator.device)
     if config.training.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (lacks in its stubs)
     optimizer = build_optimizer(config.optimizer, network)
 
     train_set = make_dataset(config, data.annotated, config.data.cache_gib, track)
@@ -153,7 +153,6 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         scheduler=scheduler,
         criterion=build_criterion(config.loss.criterion),
         augmentation=Augmentation(**asdict(config.augmentation)),
-        sampler=sampler,
         train_loader=train_loader,
         val_loader=val_loader,
         autocast=make_autocast(precision, accelerator.device.type),
