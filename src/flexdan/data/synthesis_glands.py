@@ -115,7 +115,7 @@ def paint_glands(rng: np.random.Generator, glands: Glands, haematoxylin: np.ndar
     tone = rng.normal(0, 0.06, count)[labels] + rng.normal(0, 0.05)
     cytoplasm_e = np.clip(0.40 + tone + 0.05 * blotch + 0.05 * grain, 0.05, None)
     cytoplasm_h = np.clip(0.20 + 0.5 * tone + 0.04 * blotch + 0.03 * grain, 0.03, None)
-    cytoplasm_h += 0.12 * glands.malignant
+    cytoplasm_h += 0.08 * glands.malignant
 
     lumen = np.clip((depth - wall_here + 2.2 * smooth_noise(rng, shape, 7)) / 1.5, 0, 1)
     mucus = np.clip(0.10 * smooth_noise(rng, shape, 9) - 0.04, 0, 0.3) + 0.015
@@ -135,11 +135,11 @@ def paint_glands(rng: np.random.Generator, glands: Glands, haematoxylin: np.ndar
     mucin_e, mucin_h = 0.06 + 0.03 * grain, 0.08 + 0.02 * grain
 
     nuclei = np.zeros(shape, np.float32)
-    layers = (4.0, 8.5, 12.5) if glands.malignant else (4.0, 5.5)
+    layers = ((4.0, 5.6), (8.5, 7.0), (13.0, 9.0)) if glands.malignant else ((4.0, 4.6), (5.5, 6.5))
     strength = rng.uniform(0.75, 1.05)
-    for layer, middle in enumerate(layers):
-        band = inside & (np.abs(depth - middle) < 1.5) & (depth < np.maximum(wall_here - 1, 5))
-        y, x = scatter_on(rng, band, (4.6, 6.0, 7.5)[layer])
+    for middle, spacing in layers:
+        band = inside & (np.abs(depth - middle) < 1.5) & (depth < np.maximum(wall_here - 1, 5)) & (lumen < 0.5)
+        y, x = scatter_on(rng, band, spacing)
         long = rng.uniform(3.2, 5.2, y.size) * (1.15 if glands.malignant else 0.9)
         short = rng.uniform(1.7, 2.5, y.size) * (1.3 if glands.malignant else 1.0)
         angle = inward[y, x] + rng.normal(0, 0.3 + 0.2 * glands.malignant, y.size)
@@ -152,5 +152,5 @@ def paint_glands(rng: np.random.Generator, glands: Glands, haematoxylin: np.ndar
     e = e * (1 - pale) + pale_e * pale
     h = h * (1 - pale) + pale_h * pale
     h = np.maximum(h, nuclei * (1 + 0.12 * grain))
-    e = e * (1 - 0.4 * np.clip(nuclei, 0, 1))
+    e = np.maximum(e * (1 - 0.25 * np.clip(nuclei, 0, 1)), 0.3 * nuclei)
     eosin[inside], haematoxylin[inside] = e[inside], h[inside]

@@ -28,13 +28,13 @@ def paint_stroma(rng: np.random.Generator, labels: np.ndarray) -> tuple[np.ndarr
 
     white = _clefts(rng, bundles, outside) if rng.uniform() < 0.7 else np.zeros(shape, np.float32)
     white = np.maximum(white, _halo(rng, outside))
-    white = np.maximum(white, _fat(rng, outside) if rng.uniform() < 0.4 else 0)
+    white = np.maximum(white, _fat(rng, outside) if rng.uniform() < 0.3 else 0)
     eosin = np.clip(eosin, 0.08, None) * (1 - white) + 0.02 * white
     haematoxylin = np.clip(haematoxylin, 0.03, None) * (1 - white) + 0.01 * white
 
     cells = _cells(rng, angle, white, outside)
     haematoxylin = np.maximum(haematoxylin, cells * (1 + 0.1 * grain))
-    eosin = eosin * (1 - 0.4 * np.clip(cells, 0, 1))
+    eosin = eosin * (1 - 0.25 * np.clip(cells, 0, 1))
     _vessels(rng, outside, haematoxylin, eosin)
     return haematoxylin.astype(np.float32), eosin.astype(np.float32)
 
@@ -62,9 +62,8 @@ def _fat(rng: np.random.Generator, outside: np.ndarray) -> np.ndarray:
     nearest = np.asarray(ndimage.distance_transform_edt(seeds, return_distances=False, return_indices=True))
     cell = nearest[0] * shape[1] + nearest[1]
     wall = (cell != np.roll(cell, 1, 0)) | (cell != np.roll(cell, 1, 1))
-    from_wall = np.asarray(ndimage.distance_transform_edt(~wall), np.float32)
-    whole = np.clip(outside - 3, 0, 1)
-    return np.clip((from_wall - 2) / 1.5, 0, 1) * (where > 0.5) * whole
+    from_wall = np.asarray(ndimage.distance_transform_edt(~wall & (where > 0.5) & (outside > 2)), np.float32)
+    return np.clip(ndimage.gaussian_filter(from_wall, 1.8) - 2.2, 0, 1)  # blurred distances round the corners
 
 
 def _cells(rng: np.random.Generator, angle: np.ndarray, white: np.ndarray, outside: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def draw_stain(rng: np.random.Generator) -> Stain:
         return (vector / np.linalg.norm(vector) * np.exp(rng.normal(0, strength))).astype(np.float32)
 
     return Stain(
-        haematoxylin=vary((0.62, 0.70, 0.34), hue=0.06, strength=0.2),
+        haematoxylin=vary((0.62, 0.73, 0.29), hue=0.04, strength=0.2),
         eosin=vary((0.10, 0.96, 0.25), hue=0.07, strength=0.25),
     )
 
