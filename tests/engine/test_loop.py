@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from flexdan.config import UserError, config_from_mapping
+from flexdan.config.record import NUMBERS_THAT_VARY
 from flexdan.engine import best_epoch, load_run, read_record, train
 from flexdan.engine.loop import validate
 from flexdan.engine.progress import TrainingProgress
-from flexdan.engine.record import NUMBERS_THAT_VARY
 from flexdan.engine.setup import build_parts, gather_data
 
 SMALL = {

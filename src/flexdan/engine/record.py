@@ -1,4 +1,7 @@
-"""The record of a run: what was run, where, on which data, and the metrics of every epoch, one JSON object a line."""
+"""Writing the record of a run: what was run, where, on which data, and the metrics of every epoch.
+
+One JSON object a line; `flexdan.config.record` reads it, without torch.
+"""
 
 import json
 import math
@@ -14,12 +17,11 @@ from typing import Any
 import torch
 
 from flexdan import __version__
-from flexdan.config import RunConfig, UserError, to_dict
+from flexdan.config import RunConfig, to_dict
 from flexdan.config.files import atomic_path
 from flexdan.data import file_sha256
 
 PACKAGES = ("torch", "numpy", "accelerate", "monai", "pillow", "scikit-image", "scipy", "tifffile")
-NUMBERS_THAT_VARY = ("seconds", "images_per_second", "peak_memory_mib")  # between equal runs
 
 
 def start_event(config: RunConfig, **facts: Any) -> dict[str, Any]:
@@ -58,26 +60,6 @@ def rewrite_record(path: Path, events: list[dict[str, Any]]) -> None:
     """Replace a record as a whole, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(_finite(event), allow_nan=False) + "\n" for event in events), "utf-8")
-
-
-def read_record(path: Path) -> list[dict[str, Any]]:
-    """Read a record; a last line that was cut off by a crash is left out.
-
-    Raises:
-        UserError: if there is none, or a line before the last is broken.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read the record {path}: {error.strerror}; is {path.parent} a run folder?") from error
-    events = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise UserError(f"{path}, line {number} is no JSON: {error}") from error
-    return events
 
 
 def _now() -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from flexdan.config import RunConfig, network_shape, to_yaml
 from flexdan.config.files import atomic_path
+from flexdan.config.record import read_record
 from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights
 from flexdan.engine.progress import TrainingProgress
-from flexdan.engine.record import read_record, resume_event, rewrite_record, start_event
+from flexdan.engine.record import resume_event, rewrite_record, start_event
 from flexdan.engine.setup import TrainingData, TrainingParts, cached_gib
 from flexdan.models import count_parameters
 
