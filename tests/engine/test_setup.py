@@ -1,0 +1,114 @@
+"""What is resolved from the data, precision, schedulers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from flexdan.config import RunConfig, SchedulerConfig, UserError, config_from_mapping
+from flexdan.data import ImageRecord
+from flexdan.engine import make_autocast, resolve_precision
+from flexdan.engine.setup import (
+    TrainingData,
+    build_network,
+    build_optimizer,
+    build_scheduler,
+    one_cycle,
+    resolve_config,
+)
+
+
+def data(size: tuple[int, int], channels: int = 3, values: str = "instances") -> TrainingData:
+    record = ImageRecord(image=Path("a.png"), mask=Path("b.png"), mask_values=values, annotated=True, channels=channels)
+    return TrainingData(annotated=[record], unannotated=[], validation=[record], native_size=size)
+
+
+@pytest.mark.parametrize(
+    ("native", "network"),
+    [
+        ((522, 775), (224, 332)),  # GlaS becomes the size of the log
+        ((256, 256), (256, 256)),  # small images stay as they are
+        ((1000, 1000), (273, 273)),
+        ((12, 20000), (8, 11133)),
+    ],
+)
+def test_the_image_size_follows_the_data(native, network):
+    assert resolve_config(RunConfig(), data(native)).data.image_size == network
+
+
+def test_channels_and_classes_follow_the_data():
+    resolved = resolve_config(RunConfig(), data((64, 64), channels=5, values="0=0 1=1 7=2 255=ignore"))
+    assert (resolved.sn.input_channels, resolved.sn.output_channels) == (5, 3)
+    assert resolve_config(resolved, data((64, 64))) == resolved  # what is resolved stays
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sn.output_channels": 2}, "sn.output_channels is 2, but the masks have 3 classes"),
+        ({"augmentation.stain_jitter": 0.1}, "5 channels: stains are in RGB images"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data_are_refused(settings, message):
+    config = config_from_mapping(settings)[0]
+    with pytest.raises(UserError, match=message):
+        resolve_config(config, data((64, 64), channels=5, values="0=0 1=1 7=2"))
+
+
+def test_weights_depend_on_the_seed_alone():
+    config = resolve_config(config_from_mapping({"sn.first_layer_out_channels": 4})[0], data((32, 32)))
+    first = build_network(config).state_dict()
+    torch.rand(5)
+    second = build_network(config).state_dict()
+    third = build_network(replace(config, seed=1)).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["map_block.1.weight"], third["map_block.1.weight"])
+
+
+def test_precision():
+    assert resolve_precision("fp32", "cpu") == "fp32"
+    assert resolve_precision("bf16", "cpu") == "bf16"
+    assert resolve_precision("auto", "mps") == "fp32"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if "avx512_bf16" in flags:
+        assert resolve_precision("auto", "cpu") == "bf16"
+    with make_autocast("bf16", "cpu")():
+        assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.bfloat16
+    with make_autocast("fp32", "cpu")():
+        assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.float32
+
+
+def test_one_cycle_rises_to_the_full_rate_and_falls():
+    factors = [one_cycle(done, 100, 0.25) for done in range(101)]
+    assert factors[0] == pytest.approx(1 / 25)
+    assert factors[25] == pytest.approx(1)
+    assert factors[100] == pytest.approx(1e-4)
+    assert factors[:26] == sorted(factors[:26])
+    assert factors[25:] == sorted(factors[25:], reverse=True)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 4])
+def test_one_cycle_works_for_very_few_updates(total):
+    assert all(0 < one_cycle(done, total, 0.25) <= 1 for done in range(total + 1))
+
+
+def test_plateau_scheduler_has_all_its_settings():
+    network = torch.nn.Linear(1, 1)
+    settings = SchedulerConfig(
+        scheduler_type="ReduceLROnPlateau", factor=0.5, patience=1, plateau_metric="iou_score", min_lr=0.3, cooldown=2,
+        threshold=0.01, threshold_mode="abs", eps=1e-9,
+    )  # fmt: skip
+    optimizer = build_optimizer(config_from_mapping({"lr": 1, "optimizer_type": "sgd"})[0].optimizer, network)
+    scheduler = build_scheduler(settings, optimizer, 10)
+    optimizer.step()
+    rates = []
+    for score in (0.5, 0.505, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5):
+        scheduler.step(score)
+        rates.append(optimizer.param_groups[0]["lr"])
+    # 0.505 is within the threshold: the second bad epoch reduces; two epochs of cooldown, two of patience, min_lr
+    assert rates == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3]
+
+
+def test_no_scheduler():
+    assert build_scheduler(SchedulerConfig(scheduler_type="none"), torch.optim.Adam([torch.zeros(1)]), 3) is None
