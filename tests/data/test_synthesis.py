@@ -74,8 +74,8 @@ def test_statistics(small_set):
     """Golden values; the tolerances are wide enough for other versions of the libraries."""
     images = np.stack([image for image, _ in small_set]).astype(float)
     glands = np.stack([instances for _, instances in small_set]) > 0
-    assert glands.mean() == pytest.approx(0.434, abs=0.06)
-    assert np.mean([instances.max() for _, instances in small_set]) == pytest.approx(7.5, abs=2)
+    assert glands.mean() == pytest.approx(0.422, abs=0.06)
+    assert np.mean([instances.max() for _, instances in small_set]) == pytest.approx(6, abs=1.5)
     red, green, blue = images[~glands].mean(axis=0)
     assert red == pytest.approx(203, abs=12)
     assert green == pytest.approx(141, abs=12)
@@ -85,8 +85,8 @@ def test_statistics(small_set):
     assert green == pytest.approx(140, abs=12)
     assert blue == pytest.approx(202, abs=12)
     white = images.min(axis=-1) > 205  # lumens, but clefts, fat and vessels too
-    assert white[glands].mean() == pytest.approx(0.163, abs=0.06)
-    assert white[~glands].mean() == pytest.approx(0.059, abs=0.04)
+    assert white[glands].mean() == pytest.approx(0.169, abs=0.06)
+    assert white[~glands].mean() == pytest.approx(0.078, abs=0.05)
 
 
 def test_malignant_glands_are_less_round():

@@ -51,7 +51,7 @@ def synthesize_image(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one image and its mask.
 
-    Glands are about 40 to 130 pixels across, whatever the size of the image.
+    Glands are about 40 to 150 pixels across, whatever the size of the image.
 
     Args:
         rng: source of randomness; the same state gives the same image.

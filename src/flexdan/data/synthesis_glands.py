@@ -28,7 +28,7 @@ def place_glands(rng: np.random.Generator, shape: tuple[int, int], malignant: bo
     height, width = shape
     direction = rng.uniform(0, np.pi)
     stretch = rng.uniform(1.0, 1.9)
-    typical = rng.uniform(24, 40)
+    typical = rng.uniform(29, 46)
     gap = rng.uniform(0.85, 1.15)  # below 1 neighbours touch
     wanted = rng.uniform(0.5, 1.0)  # how full the image may become
     found: list[tuple[float, float, float]] = []
@@ -101,10 +101,10 @@ def paint_glands(rng: np.random.Generator, glands: Glands, haematoxylin: np.ndar
     inside = labels > 0
     deepest = ndimage.maximum(depth, labels, np.arange(count))
     if glands.malignant:
-        wall = rng.uniform(13, 19, count)
+        wall = rng.uniform(14, 20, count)
         vacuoles = rng.uniform(0, 0.15)
     else:
-        wall = rng.uniform(15, 22, count)
+        wall = rng.uniform(16, 25, count)
         vacuoles = rng.uniform(0.4, 1.0)
     # most glands have a lumen; some are cut where they have none
     wall = np.where(rng.uniform(0, 1, count) < 0.85, np.minimum(wall, 0.62 * np.asarray(deepest)), wall)
