@@ -86,7 +86,7 @@ def test_other_manifest_and_folder(make_run, make_manifest, tmp_path):
     manifest = make_manifest(split="b")
     command = ["evaluate", str(run), "--device", "cpu", "--split", "b", "--manifest", str(manifest), "-o", str(out)]
     assert main(command) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["images.csv", "metrics.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["examples.png", "images.csv", "metrics.json"]
 
 
 def test_mistakes_are_named(make_run, make_manifest, tmp_path, capsys):

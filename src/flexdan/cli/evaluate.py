@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   flexdan evaluate runs/first --split test
-      writes metrics.json and images.csv into runs/first/evaluation/test
+      writes metrics.json, images.csv and examples.png into runs/first/evaluation/test
   flexdan evaluate runs/first --split test --tta
       the same, averaged over mirror images, into runs/first/evaluation/test-tta
   flexdan evaluate runs/first --split test --manifest data/other.csv -o other/ --json
@@ -34,6 +35,7 @@ IoU, Dice, precision and recall are those of the foreground; for more than two c
 except the background, and those of every class too.
 """
 LEVELS = ("network_size", "full_resolution")
+NUM_EXAMPLES = 12
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,7 +66,8 @@ def run(argv: list[str]) -> int:
     refuse_existing(output, options.force)
     network = load_segmenter(options.run, options)
     manifest, records, left_out = _find_records(options, network)
-    small, full = _evaluate(network, records)
+    examples = Examples(records)
+    small, full = _evaluate(network, records, examples)
     figures: dict[str, Any] = {
         "split": options.split,
         "manifest": str(manifest),
@@ -80,13 +83,15 @@ def run(argv: list[str]) -> int:
     text = json.dumps(figures, indent=2, allow_nan=False)
     with atomic_path(output / "images.csv") as path:
         _write_images(path, records, small, full)
+    with atomic_path(output / "examples.png") as path:
+        examples.write(path, full)
     with atomic_path(output / "metrics.json") as path:
         path.write_text(text + "\n", encoding="utf-8")
     if options.json:
         print(text)
     else:
         _print_table(figures)
-        print(f"written: {output / 'metrics.json'}, {output / 'images.csv'} (a row for each image)")
+        print(f"written: {output / 'metrics.json'}, images.csv (a row for each image) and examples.png (a picture)")
     return 0
 
 
@@ -119,7 +124,41 @@ def _find_records(options: argparse.Namespace, network: Segmenter) -> "tuple[Pat
     return manifest, records, left_out
 
 
-def _evaluate(network: Segmenter, records: "Sequence[ImageRecord]") -> "tuple[EvaluationResult, EvaluationResult]":
+class Examples:
+    """Up to twelve images, evenly chosen, with the outlines of annotation and prediction.
+
+    Args:
+        records: the images that will be visited.
+    """
+
+    def __init__(self, records: "Sequence[ImageRecord]"):
+        step = max(1, math.ceil(len(records) / NUM_EXAMPLES))
+        self._places = {str(record.image): place for place, record in enumerate(records) if place % step == 0}
+        self._pictures: dict[int, Any] = {}
+
+    def visit(self, record: "ImageRecord", pixels: Any, truth: Any, predicted: Any) -> None:
+        """Keep a small picture of an image if it is one of the chosen."""
+        from flexdan.report.comparison import compare
+
+        place = self._places.get(str(record.image))
+        if place is not None:
+            self._pictures[place] = compare(record.name, pixels, truth, predicted)
+
+    def write(self, path: Path, result: "EvaluationResult") -> None:
+        """Write the pictures, the best first, with their Dice."""
+        from flexdan.data import write_image
+        from flexdan.metrics import image_metrics
+        from flexdan.report.comparison import draw_page
+
+        dice = image_metrics(result.counts)["dice"].tolist()
+        order = sorted(self._pictures, key=lambda place: -dice[place])
+        captions = {place: f"{self._pictures[place].caption}   Dice {dice[place]:.3f}" for place in order}
+        write_image(path, draw_page([replace(self._pictures[place], caption=captions[place]) for place in order]))
+
+
+def _evaluate(
+    network: Segmenter, records: "Sequence[ImageRecord]", examples: Examples
+) -> "tuple[EvaluationResult, EvaluationResult]":
     """Measure at the network's size and at full resolution."""
     from flexdan.inference import evaluate_full_size, evaluate_network_size
 
@@ -145,6 +184,7 @@ def _evaluate(network: Segmenter, records: "Sequence[ImageRecord]") -> "tuple[Ev
         intensity=data.intensity,
         num_classes=network.num_classes,
         track=_bar("full resolution"),
+        visit=examples.visit,
     )
     return small, full
 

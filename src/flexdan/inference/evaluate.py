@@ -16,6 +16,8 @@ from flexdan.data.tensors import to_tensor
 from flexdan.inference.predict import evaluation_mode
 from flexdan.metrics import confusion_counts, pixel_metrics
 
+Visit = Callable[[ImageRecord, np.ndarray, np.ndarray, np.ndarray], None]
+
 
 @dataclass(frozen=True)
 class EvaluationResult:
@@ -123,6 +125,7 @@ def evaluate_full_size(
     intensity: Literal["range", "percentile"],
     num_classes: int,
     track: Track = iter,
+    visit: Visit | None = None,
 ) -> EvaluationResult:
     """Measure annotated images at full resolution, against their masks as they stand in the files.
 
@@ -133,6 +136,7 @@ def evaluate_full_size(
         intensity: how types other than 8 bit become bytes.
         num_classes: K, background included.
         track: wraps the records, for a progress bar.
+        visit: is given each record, its image (H, W, C), its classes (H, W) and the predicted ones.
 
     Raises:
         UserError: if a mask has another size than its image.
@@ -148,6 +152,8 @@ def evaluate_full_size(
             )
         predicted = torch.from_numpy(segment(pixels)).argmax(0, keepdim=True)  # (1, H, W)
         counts.append(confusion_counts(predicted, torch.from_numpy(target)[None], num_classes, IGNORE))
+        if visit is not None:
+            visit(record, pixels, target, predicted[0].numpy())
     return EvaluationResult(_stack(counts, num_classes))
 
 
