@@ -94,6 +94,13 @@ def test_existing_folders_are_kept_unless_forced(tmp_path, capsys):
     assert len(read_manifest(tmp_path / "set" / "manifest.csv")) == 2
 
 
+def test_a_file_is_no_folder(tmp_path, capsys):
+    (tmp_path / "set").write_text("mine")
+    assert synthesize(tmp_path / "set", "--count", "2", "--split", "train=1", "--force") == 2
+    assert "name a folder" in capsys.readouterr().err
+    assert (tmp_path / "set").read_text() == "mine"
+
+
 def test_help_imports_no_heavy_library():
     code = (
         "import sys\n"

@@ -69,6 +69,8 @@ def run(argv: list[str]) -> int:
     if options.annotated is not None:
         records = mark_annotated(records, options.annotated, split="train", seed=options.seed)
     refuse_existing(options.output, options.force)
+    if options.output.is_file():
+        raise UserError(f"-o is {options.output}, which is a file: name a folder")
     records = [_draw(record, index, options) for index, record in enumerate(track(records, "drawing"))]
     manifest = options.output / "manifest.csv"
     write_manifest(manifest, records)
