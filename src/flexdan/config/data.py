@@ -14,8 +14,8 @@ class DataConfig:
         manifest: the manifest CSV made by `flexdan data import` or `flexdan data synthesize`.
         train_split: name of the split to train on.
         val_split: name of the split that scores every epoch and chooses the best weights.
-        annotated: how many training images keep their masks, as a count ("9") or a share ("10%"), drawn with the seed;
-            empty: as the manifest says.
+        annotated: how many training images keep their masks, as a count or, with a percent sign, as a share, drawn with
+            the seed; empty: as the manifest says.
         image_size: height and width, in pixels, to which every image is resized for the network; auto: the median
             image, its proportions kept, reduced to 224*332 pixels at the most (224x332 for GlaS).
         intensity: how other than 8-bit images become 0..255: range (the range of the type) or percentile (0.1 and 99.9

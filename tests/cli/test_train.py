@@ -1,0 +1,90 @@
+"""`flexdan train` and `flexdan config show` as a user runs them."""
+
+import pytest
+import yaml
+
+from flexdan.cli.main import main
+from flexdan.config import RunConfig, to_dict
+from flexdan.engine import load_run, read_record
+
+SMALL = ["--sn.first_layer_out_channels=4", "--sn_num_fcn_blocks=3", "--batch_size=3", "--training.tensorboard=false"]
+
+
+def train(discs, folder, *more) -> int:
+    return main(["train", "--data.manifest", str(discs), "-o", str(folder), "--num_epochs=2", *SMALL, *more])
+
+
+def test_config_show_prints_every_setting(capsys):
+    assert main(["config", "show"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == to_dict(RunConfig())
+
+
+def test_config_show_reads_back_its_own_output(capsys, tmp_path):
+    assert main(["config", "show", "--lr", "5e-3", "--sn_block_depth=2", "--scheduler_verbose", "True"]) == 0
+    text = capsys.readouterr().out
+    assert "# note: --scheduler_verbose is accepted but has no effect" in text
+    (tmp_path / "run.yaml").write_text(text)
+    assert main(["config", "show", "--config", str(tmp_path / "run.yaml")]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(text)
+
+
+def test_train_and_do_not_overwrite(discs, tmp_path, capsys):
+    assert train(discs, tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert "6 annotated and 4 validation images at 32x40" in out
+    assert "3 unannotated training images" in out
+    assert "epoch 2/2" in out
+    assert train(discs, tmp_path / "run") == 2
+    assert "--force" in capsys.readouterr().err
+    first = read_record(tmp_path / "run" / "record.jsonl")
+    assert train(discs, tmp_path / "run", "--force", "--seed=5") == 0
+    again = read_record(tmp_path / "run" / "record.jsonl")
+    assert (first[0]["seed"], again[0]["seed"], len(again)) == (0, 5, 4)
+
+
+def test_resume_keeps_the_settings_of_the_run(discs, tmp_path, capsys):
+    plateau = "--scheduler.scheduler_type=ReduceLROnPlateau"
+    assert train(discs, tmp_path / "run", plateau) == 0
+    resume = ["train", "--resume", str(tmp_path / "run")]
+    capsys.readouterr()
+    assert main([*resume, "--lr", "0.5"]) == 2
+    assert "optimizer.lr is 0.5, but the run" in capsys.readouterr().err
+    assert main([*resume, "--num_epochs", "3"]) == 0
+    assert "going on after epoch 2" in capsys.readouterr().out
+    assert load_run(tmp_path / "run", "last").epoch == 3
+    assert train(discs, tmp_path / "cycle") == 0
+    assert main(["train", "--resume", str(tmp_path / "cycle"), "--num_epochs", "3"]) == 2
+    assert "training.num_epochs is 3, but the run" in capsys.readouterr().err
+
+
+def test_init_sn_with_a_hyphen(discs, tmp_path):
+    assert train(discs, tmp_path / "first") == 0
+    assert train(discs, tmp_path / "second", "--init-sn", str(tmp_path / "first")) == 0
+    saved = yaml.safe_load((tmp_path / "second" / "config.yaml").read_text())
+    assert saved["init_sn"] == str(tmp_path / "first")
+
+
+def test_a_network_of_the_users_own_trains_evaluates_and_predicts(discs, tmp_path):
+    own = [
+        "--sn.model_type=monai.networks.nets.BasicUNet",
+        "--sn.model_args={spatial_dims: 2, in_channels: 3, out_channels: 2, features: [4, 4, 4, 4, 4, 4]}",
+    ]
+    command = ["train", "--data.manifest", str(discs), "-o", str(tmp_path / "run"), "--num_epochs=1", *own]
+    assert main(command) == 0
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert main(["predict", str(tmp_path / "run"), str(discs), "--split", "val", "-o", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out" / "mask").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--resume", "nowhere"], "is no run folder"),
+        (["--config", "nowhere.yaml"], "cannot read the settings file nowhere.yaml"),
+        (["--use_gan", "True"], "supervised only"),
+    ],
+)
+def test_mistakes(discs, tmp_path, capsys, argv, message):
+    output = [] if "--resume" in argv else ["-o", str(tmp_path / "run")]
+    assert main(["train", *argv, *output, f"--data.manifest={discs}"]) == 2
+    assert message in capsys.readouterr().err
