@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser
 from flexdan.cli.parser import describe
 from flexdan.config import add_settings, parse_command, to_yaml
 
+USAGE = "flexdan config show [--config FILE] [--SECTION.SETTING VALUE ...]"
 EXAMPLES = """\
   flexdan config show > run.yaml
   flexdan config show --config run.yaml --sn_num_fcn_blocks 6
@@ -16,7 +17,7 @@ EXAMPLES = """\
 def run(argv: Sequence[str]) -> int:
     """Print the settings that a training with these arguments would have."""
     what = "Print the full settings of a training as YAML: defaults, then the file, then the options."
-    parser = ArgumentParser(prog="flexdan config show", exit_on_error=False, **describe(what, EXAMPLES))
+    parser = ArgumentParser(prog="flexdan config show", usage=USAGE, exit_on_error=False, **describe(what, EXAMPLES, defaults=True))
     add_settings(parser)
     _, config, notes = parse_command(parser, argv)
     print("".join(f"# note: {note}\n" for note in notes) + to_yaml(config), end="")

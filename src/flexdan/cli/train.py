@@ -27,6 +27,7 @@ Settings come from --config and from options such as --sn.num_fcn_blocks 5; the 
 (sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too. The run folder holds config.yaml,
 record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events."""
 
+USAGE = "flexdan train [-o RUN | --resume RUN] [--config FILE] [--SECTION.SETTING VALUE ...]"
 EXAMPLES = """\
   flexdan train --data.manifest data/manifest.csv -o runs/first
   flexdan train --config run.yaml --sn.num_fcn_blocks 5 --num_epochs 100 -o runs/deep
@@ -43,7 +44,7 @@ RUN_FILES = ("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt",
 
 def run(argv: Sequence[str]) -> int:
     """Train, or go on with a run."""
-    parser = ArgumentParser(prog="flexdan train", exit_on_error=False, **describe(WHAT, EXAMPLES))
+    parser = ArgumentParser(prog="flexdan train", usage=USAGE, exit_on_error=False, **describe(WHAT, EXAMPLES, defaults=True))
     parser.add_argument("-o", "--output", default="", metavar="RUN", help="run folder; default: runs/DATE-TIME")
     parser.add_argument("--resume", default="", metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--force", action="store_true", help="overwrite the run in the folder")

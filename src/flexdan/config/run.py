@@ -13,22 +13,22 @@ from flexdan.config.training import LossConfig, OptimizerConfig, SchedulerConfig
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that decides what a training does.
+    """Settings of the run, and of its parts below.
 
     Args:
         strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan:
             against an evaluation network, with unannotated images too (not in this version yet).
         seed: seed of the weights, the order of the images and the augmentation.
         init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
-        data: the images.
-        augmentation: their random changes.
-        sn: the segmentation network.
-        en: the evaluation network, of adversarial strategies.
-        adversarial: its part in the objective.
-        loss: its loss.
-        optimizer: its optimiser.
-        scheduler: the learning rate over time.
-        training: the loop.
+        data: images.
+        augmentation: random changes of the training images.
+        sn: segmentation network (SN).
+        en: evaluation network (EN) of adversarial strategies.
+        adversarial: the EN's part in the objective.
+        loss: loss of the SN.
+        optimizer: optimiser.
+        scheduler: learning rate over time.
+        training: training loop.
     """
 
     strategy: Literal["supervised", "dan"] = "supervised"
