@@ -1,0 +1,107 @@
+"""A run folder with known figures."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+START = {
+    "event": "start",
+    "time": "2025-03-01T10:00:00+00:00",
+    "flexdan": "0.1.0",
+    "command": ["/somewhere/flexdan", "train", "-o", "my run"],
+    "config": {
+        "strategy": "supervised",
+        "data": {"manifest": "set.csv", "image_size": [24, 32]},
+        "sn": {"model_type": "ZhengSN", "output_channels": 2},
+        "training": {"num_epochs": 4, "batch_size": 2, "best_metric": "iou_score"},
+        "optimizer": {"optimizer_type": "adam", "lr": 0.002},
+        "scheduler": {"scheduler_type": "OneCycle"},
+        "loss": {"criterion": "cross_entropy"},
+    },
+    "seed": 3,
+    "manifest_sha256": "ab" * 32,
+    "parameters": 519744,
+    "annotated": ["a.png", "b.png"],
+    "unannotated": 5,
+    "validation": 7,
+    "precision": "fp32",
+    "device": "cpu",
+    "processes": 1,
+    "environment": {"python": "3.11.7", "processor": "Some CPU", "threads": 2, "packages": {"torch": "2.9"}},
+    "git": {"commit": "c0ffee", "dirty": True},
+}
+IOU = (0.25, 0.5, 0.75, 0.6)
+EPOCHS = [
+    {
+        "event": "epoch",
+        "epoch": number,
+        "train_loss": 1.0 / number,
+        "lr": 0.001 * number,
+        "seconds": 30.0,
+        "images_per_second": 2.0 * number,
+        "peak_memory_mib": 1000.0 + number,
+        "val_loss": 2.0 / number,
+        "val_acc": 0.9,
+        "iou_score": iou,
+        "dice": 2 * iou / (1 + iou),
+        "precision": 0.8,
+        "recall": 0.7,
+    }
+    for number, iou in enumerate(IOU, start=1)
+]
+END = {"event": "end", "time": "2025-03-01T10:03:00+00:00", "reason": "finished", "best": EPOCHS[2]}
+
+
+def write_record(folder: Path, events: list[dict]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "record.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return folder
+
+
+def write_evaluation(folder: Path, name="test", images=(), classes=2, manifest="set.csv", **more) -> None:
+    """An evaluation whose figures all differ; `images` are pairs of file and Dice."""
+    measures = ("accuracy", "iou", "dice", "precision", "recall")
+
+    def level(start: float) -> dict:
+        return {
+            "pooled": {measure: start + 0.01 * at for at, measure in enumerate(measures)},
+            "image_mean": {measure: start + 0.05 + 0.01 * at for at, measure in enumerate(measures)},
+            "classes_pooled": [{measure: start for measure in measures[1:]} for _ in range(classes)],
+        }
+
+    figures = {"split": name, "manifest": str(manifest), "images": len(images), "unannotated_left_out": 0}
+    figures |= {"weights": "best", "epoch": 3, "tta": False, "scale": None, **more}
+    figures |= {"network_size": {"height": 24, "width": 32, **level(0.1)}, "full_resolution": level(0.2)}
+    place = folder / "evaluation" / name
+    place.mkdir(parents=True)
+    (place / "metrics.json").write_text(json.dumps(figures))
+    with (place / "images.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "group", "grade", "height", "width", "network_size_dice", "full_resolution_dice"])
+        writer.writerows([image, "", "", 32, 40, 0.5, dice] for image, dice in images)
+
+
+@pytest.fixture
+def events():
+    """The events of a finished run."""
+    return json.loads(json.dumps([START, *EPOCHS, END]))
+
+
+@pytest.fixture
+def record():
+    """Return the function that writes a record."""
+    return write_record
+
+
+@pytest.fixture
+def evaluation():
+    """Return the function that writes an evaluation."""
+    return write_evaluation
+
+
+@pytest.fixture
+def folder(tmp_path, events) -> Path:
+    """The folder of a finished run without evaluations."""
+    return write_record(tmp_path / "run", events)
