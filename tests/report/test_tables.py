@@ -64,7 +64,7 @@ def test_evaluation_table_keeps_sizes_and_ways_apart(folder, evaluation):
     evaluation(folder, "test-tta", images=[("a.png", 0.5)], tta=True)
     run = read_run(folder)
     table = evaluation_table(run.evaluations[0], run)
-    assert table.title == ("test-tta: split test-tta, 1 images, best weights of epoch 3, averaged over mirror images")
+    assert table.title == ("test-tta: split test-tta, 1 image, best weights of epoch 3, averaged over mirror images")
     assert list(table.header) == ["size", "figure", "IoU", "Dice", "accuracy", "precision", "recall"]
     assert [list(row) for row in table.rows] == [
         ["network size, 24 x 32", "pooled over all pixels", "0.1100", "0.1200", "0.1000", "0.1300", "0.1400"],

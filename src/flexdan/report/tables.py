@@ -128,7 +128,7 @@ def _evaluation_title(evaluation: Evaluation) -> str:
     figures = evaluation.figures
     parts = [
         f"split {figures['split']}",
-        f"{figures['images']} images",
+        _many(figures["images"], "image"),
         f"{figures['weights']} weights of epoch {figures['epoch']}",
     ]
     parts += ["averaged over mirror images"] * bool(figures.get("tta"))
@@ -176,18 +176,18 @@ def _device(start: dict[str, Any]) -> str:
     if device.startswith("cuda"):
         what = ", ".join(dict.fromkeys(map(str, pick(environment, "gpus") or [])))
     else:
-        what = f"{_text(pick(environment, 'processor'))}, {_text(pick(environment, 'threads'))} threads"
+        what = f"{_text(pick(environment, 'processor'))}, {_many(pick(environment, 'threads'), 'thread')}"
     processes = start.get("processes")
     return f"{device}: {what}" + (f", {processes} processes" if isinstance(processes, int) and processes > 1 else "")
 
 
 def _duration(run: Run) -> str:
     training = sum(row.get("seconds") or 0 for row in run.rows)
-    text = f"{_span(training)} of training steps in {len(run.rows)} epoch{'s' * (len(run.rows) != 1)}"
+    text = f"{_span(training)} of training steps in {_many(len(run.rows), 'epoch')}"
     if run.end and not run.resumes:
         begun, ended = _moment(run.start.get("time")), _moment(run.end.get("time"))
         text += f"; {_span((ended - begun).total_seconds())} with validation" if begun and ended else ""
-    return text + (f"; resumed {run.resumes} time{'s' * (run.resumes != 1)}" if run.resumes else "")
+    return text + (f"; resumed {_many(run.resumes, 'time')}" if run.resumes else "")
 
 
 def _speed(run: Run) -> str:
@@ -237,6 +237,10 @@ def _time(text: Any) -> str:
 
 def _count(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else _text(value)
+
+
+def _many(count: Any, what: str) -> str:
+    return f"{_text(count)} {what}{'s' * (count != 1)}"
 
 
 def _text(value: Any) -> str:
