@@ -17,7 +17,9 @@ EXAMPLES = """\
 def run(argv: Sequence[str]) -> int:
     """Print the settings that a training with these arguments would have."""
     what = "Print the full settings of a training as YAML: defaults, then the file, then the options."
-    parser = ArgumentParser(prog="flexdan config show", usage=USAGE, exit_on_error=False, **describe(what, EXAMPLES, defaults=True))
+    parser = ArgumentParser(
+        prog="flexdan config show", usage=USAGE, exit_on_error=False, **describe(what, EXAMPLES, defaults=True)
+    )
     add_settings(parser)
     _, config, notes = parse_command(parser, argv)
     print("".join(f"# note: {note}\n" for note in notes) + to_yaml(config), end="")

@@ -39,12 +39,17 @@ EXAMPLES = """\
   torchrun --nproc_per_node 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
 
 FREE_ON_RESUME = ("training.num_epochs", "training.num_workers", "training.pin_memory", "training.tensorboard")
-RUN_FILES = ("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "tensorboard/*", "evaluation/*/*")
+RUN_FILES = (
+    *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "report.html"),
+    *("tensorboard/events.*", "evaluation/*/metrics.json", "evaluation/*/images.csv", "evaluation/*/examples.png"),
+)
 
 
 def run(argv: Sequence[str]) -> int:
     """Train, or go on with a run."""
-    parser = ArgumentParser(prog="flexdan train", usage=USAGE, exit_on_error=False, **describe(WHAT, EXAMPLES, defaults=True))
+    parser = ArgumentParser(
+        prog="flexdan train", usage=USAGE, exit_on_error=False, **describe(WHAT, EXAMPLES, defaults=True)
+    )
     parser.add_argument("-o", "--output", default="", metavar="RUN", help="run folder; default: runs/DATE-TIME")
     parser.add_argument("--resume", default="", metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--force", action="store_true", help="overwrite the run in the folder")
