@@ -68,7 +68,7 @@ class AugmentationConfig:
 
     horizontal_flip: bool = True
     vertical_flip: bool = True
-    quarter_turns: bool = False
+    quarter_turns: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0
     stain_jitter: float = 0.0

@@ -108,7 +108,7 @@ class TrainingConfig:
         num_epochs: passes over the annotated training images.
         batch_size: images per forward and backward pass.
         gradient_accumulation_steps: passes per update of the weights.
-        num_workers: processes that read images that do not fit into memory.
+        num_workers: processes that read the images that data.cache_gib leaves out; none is started where all fit.
         pin_memory: copy batches through page-locked memory (helps on a GPU).
         device: auto (a GPU where there is one) or cpu.
         precision: auto (bf16 where the processor or GPU has it, else fp32), bf16 or fp32.
@@ -119,9 +119,9 @@ class TrainingConfig:
     """
 
     num_epochs: int = 30
-    batch_size: int = 4
+    batch_size: int = 2
     gradient_accumulation_steps: int = 1
-    num_workers: int = 0
+    num_workers: int = 2
     pin_memory: bool = False
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def gather_data(config: RunConfig) -> TrainingData:
 
 
 def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
-    """Return the settings with every `auto` that depends on the data replaced.
+    """Return the settings with every `auto` that depends on the data replaced, and the manifest's full path.
 
     Raises:
         UserError: if the number of classes that is asked for is too small for the masks.
@@ -111,7 +112,8 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
             f"augmentation.stain_jitter is {config.augmentation.stain_jitter}, but the images have "
             f"{sn.input_channels} channels: stains are in RGB images; say 0"
         )
-    return replace(config, sn=sn, data=replace(config.data, image_size=size))
+    manifest = str(Path(config.data.manifest).resolve())  # so that the run can be used from another folder
+    return replace(config, sn=sn, data=replace(config.data, manifest=manifest, image_size=size))
 
 
 def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> TrainingParts:
