@@ -1,7 +1,8 @@
 """Time and memory of one training step: the plain loop against ours, and both against the processor's matmul rate.
 
 Each variant runs in a process of its own, on the same random batch, so that peak memory is its own. "plain" is the loop
-of a tutorial: fp32, NCHW. "ours" is what `flexdan train` does: channels-last, and bf16 where the processor has it.
+of a tutorial: fp32, NCHW. "ours" is what `flexdan train` does: channels-last, bf16 where the processor has it, and freed
+memory kept for the next step.
 
     python benchmarks/step.py
     python benchmarks/step.py --batch-size 4 --steps 10
@@ -14,10 +15,11 @@ import statistics
 import time
 from typing import Any
 
-VARIANTS = {  # name -> (precision, channels last)
-    "plain (fp32, NCHW)": ("fp32", False),
-    "channels-last, fp32": ("fp32", True),
-    "ours (channels-last, auto)": ("auto", True),
+VARIANTS = {  # name -> (precision, channels last, keep freed memory)
+    "plain (fp32, NCHW)": ("fp32", False, False),
+    "+ channels-last": ("fp32", True, False),
+    "+ bf16, where there is": ("auto", True, False),
+    "+ kept memory (ours)": ("auto", True, True),
 }
 
 
@@ -26,16 +28,19 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure_step(precision: str, channels_last: bool, options: argparse.Namespace) -> dict[str, Any]:
+def measure_step(precision: str, channels_last: bool, keep: bool, options: argparse.Namespace) -> dict[str, Any]:
     """Run one variant: seconds per image, its memory, and the floating-point operations per image."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from flexdan.engine import make_autocast, resolve_precision
+    from flexdan.engine.allocator import keep_freed_memory
     from flexdan.losses import cross_entropy
     from flexdan.models import ConcatenationFCN
     from flexdan.strategies import supervised_step
 
+    if keep:
+        keep_freed_memory()
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     resolved = resolve_precision(precision, "cpu")
@@ -99,8 +104,8 @@ def main() -> None:
     print(f"ConcatenationFCN (5, 1, 64, double_run), batch {options.batch_size}, {options.size[0]}x{options.size[1]}")
     print(f"{'variant':<28} {'s/image':>8} {'speed':>7} {'peak MiB':>9} {'GFLOP':>7} {'GFLOP/s':>8} {'of matmul':>10}")
     plain = None
-    for name, (precision, channels_last) in VARIANTS.items():
-        got = in_own_process(measure_step, precision, channels_last, options)
+    for name, variant in VARIANTS.items():
+        got = in_own_process(measure_step, *variant, options)
         plain = plain or got
         speed, achieved = plain["seconds"] / got["seconds"], got["gflop"] / got["seconds"]
         print(

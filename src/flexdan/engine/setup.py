@@ -19,6 +19,7 @@ from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
 from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, epoch_seed, make_loader
 from flexdan.data.splits import mark_annotated
+from flexdan.engine.allocator import keep_freed_memory
 from flexdan.engine.precision import Autocast, make_autocast, resolve_precision
 from flexdan.losses import Criterion, build_criterion
 from flexdan.models import build_segmentation_network
@@ -124,7 +125,10 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         data: the images.
         track: wraps the decoding of images, for a progress bar.
     """
-    accelerator = Accelerator(cpu=config.training.device == "cpu")
+    # Both would else come from the environment of `accelerate launch`, past the settings and the record
+    accelerator = Accelerator(cpu=config.training.device == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     network = build_network(config).to(accelerator.device)
     if config.training.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (lacks in its stubs)
