@@ -87,8 +87,10 @@ def test_measures_equal_sets_of_pixels(case):
 
     def figures(pairs):
         correct = sum(true == guess for true, guess in pairs) / len(pairs) if pairs else 1.0
-        rows = [naive_measures(pairs, label) for label in range(1, classes)]
-        return {"accuracy": correct} | {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        seen = {label for pair in pairs for label in pair}
+        rows = [naive_measures(pairs, label) for label in range(1, classes) if label in seen]
+        means = {name: sum(row[name] for row in rows) / len(rows) if rows else 1.0 for name in MEASURES[1:]}
+        return {"accuracy": correct} | means
 
     images = [pairs_of(*image) for image in zip(predicted, target, strict=True)]
     for name, values in image_metrics(counts).items():
@@ -147,8 +149,21 @@ def test_image_without_a_counted_pixel_is_left_out_of_the_mean():
 
 
 def test_foreground_is_class_1_of_two_and_the_mean_of_more():
-    assert foreground(torch.tensor([0.1, 0.7])) == pytest.approx(0.7)
-    assert foreground(torch.tensor([0.1, 0.4, 0.8])) == pytest.approx(0.6)
+    assert foreground(torch.tensor([0.1, 0.7]), torch.eye(2)) == pytest.approx(0.7)
+    assert foreground(torch.tensor([0.1, 0.4, 0.8]), torch.eye(3)) == pytest.approx(0.6)
+    predicted_only = torch.tensor([[4, 0, 2], [0, 3, 0], [0, 0, 0]])
+    assert foreground(torch.tensor([0.1, 0.4, 0.8]), predicted_only) == pytest.approx(0.6)
+    assert foreground(torch.tensor([0.1, 0.4, 1.0]), torch.diag(torch.tensor([4, 3, 0]))) == pytest.approx(0.4)
+    assert foreground(torch.tensor([0.1, 1.0, 1.0]), torch.diag(torch.tensor([4, 0, 0]))) == 1.0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_outputs_for_classes_that_do_not_occur_change_no_figure(classes):
+    target = torch.tensor([[[1, 1, 0, 0]], [[0, 0, 0, 0]]])
+    predicted = torch.tensor([[[1, 0, 1, 0]], [[0, 0, 0, 0]]])
+    metrics = pixel_metrics(confusion_counts(predicted, target, classes))
+    assert metrics["iou"] == pytest.approx(1 / 3)
+    assert metrics["iou_image_mean"] == pytest.approx((1 / 3 + 1) / 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])

@@ -32,7 +32,7 @@ Measure a trained network on the annotated images of a split: accuracy, IoU, Dic
 Each is given twice: pooled over the pixels of all images, and as the mean over images; and at two sizes: at the
 network's, as validation during training does, and at full resolution, against the masks as they are in their files.
 IoU, Dice, precision and recall are those of the foreground; for more than two classes, the mean over the classes
-except the background, and those of every class too.
+except the background that are in the masks or in the prediction, and those of every class too.
 """
 LEVELS = ("network_size", "full_resolution")
 NUM_EXAMPLES = 12

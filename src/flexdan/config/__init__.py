@@ -1,7 +1,7 @@
 """Typed settings, free of torch: sections, names, reading and writing."""
 
 from flexdan.config.adversarial import AdversarialConfig
-from flexdan.config.data import AugmentationConfig, DataConfig
+from flexdan.config.data import IGNORE, AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
 from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file
@@ -9,6 +9,7 @@ from flexdan.config.run import RunConfig, network_shape, setting_values, to_dict
 from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 
 __all__ = [
+    "IGNORE",
     "METRICS",
     "AdversarialConfig",
     "AugmentationConfig",

@@ -5,6 +5,8 @@ from typing import Literal
 
 from flexdan.config.errors import UserError
 
+IGNORE = 255  # class of mask pixels that no loss and no metric counts
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:

@@ -2,16 +2,19 @@
 
 Empty sides, for each class: a ratio whose denominator is zero is 1 if the class is neither in the target nor in the
 prediction, and 0 otherwise. So an empty mask answered with nothing scores 1 throughout; precision is 0 where a class
-was missed altogether, and recall is 0 where a class was predicted that is not there.
+was missed altogether, and recall is 0 where a class was predicted that is not there. Means over classes leave out those
+that are neither in the target nor in the prediction, so that outputs for classes that do not occur change no figure.
 """
 
 import torch
 from torch import Tensor, where
 
+from flexdan.config import IGNORE
+
 MEASURES = ("accuracy", "iou", "dice", "precision", "recall")
 
 
-def confusion_counts(predicted: Tensor, target: Tensor, num_classes: int, ignore: int = 255) -> Tensor:
+def confusion_counts(predicted: Tensor, target: Tensor, num_classes: int, ignore: int = IGNORE) -> Tensor:
     """Count the pixels of each pair of true and predicted class, for every image.
 
     Args:
@@ -82,22 +85,38 @@ def recall(counts: Tensor) -> Tensor:
     return _ratio(true, true + false_negative, counts)
 
 
-def foreground(values: Tensor) -> Tensor:
-    """Return one figure from those of the classes, (..., K) -> (...).
+def foreground(values: Tensor, counts: Tensor) -> Tensor:
+    """Return one figure from those of the classes.
 
-    It is that of class 1 for two classes, and the mean over the classes 1..K-1 for more.
+    It is that of class 1 for two classes, and for more the mean over those of the classes 1..K-1 that are in the target
+    or in the prediction; 1 where none of them is.
+
+    Args:
+        values: of each class, (..., K).
+        counts: (..., K, K) of `confusion_counts`, from which the values come.
+
+    Returns:
+        (...), of the type of the values.
     """
-    return values[..., 1:].mean(-1)
+    present = ~_absent(counts)[..., 1:]
+    total = where(present, values[..., 1:], 0).sum(-1)
+    return where(present.any(-1), total / present.sum(-1).clamp(min=1), 1.0)
 
 
 def image_metrics(counts: Tensor) -> dict[str, Tensor]:
-    """Return every measure of each image: (N, K, K) -> name to float64 (N,)."""
-    measured = {name: foreground(function(counts)) for name, function in _PER_CLASS.items()}
+    """Return every measure of each image: (N, K, K) -> name to float64 (N,).
+
+    All but the accuracy are those of the foreground: means over the classes 1..K-1 in the image's target or prediction.
+    """
+    measured = {name: foreground(function(counts), counts) for name, function in _PER_CLASS.items()}
     return {"accuracy": accuracy(counts), **measured}
 
 
 def pixel_metrics(counts: Tensor) -> dict[str, float]:
     """Return every measure over a set of images, in two ways that are never mixed.
+
+    All but the accuracy are those of the foreground, see `foreground`: pooled, over the classes in any target or
+    prediction; for the mean of the images, in each over the classes in its own.
 
     Args:
         counts: (N, K, K) of `confusion_counts`.
@@ -113,7 +132,10 @@ def pixel_metrics(counts: Tensor) -> dict[str, float]:
 
 
 def class_metrics(counts: Tensor) -> list[dict[str, float]]:
-    """Return iou, dice, precision and recall of each class 0..K-1, pooled over all images: (N, K, K) -> K dicts."""
+    """Return iou, dice, precision and recall of each class 0..K-1, pooled over all images: (N, K, K) -> K dicts.
+
+    A class that is neither in a target nor in a prediction has 1 throughout.
+    """
     measured = {name: function(counts.sum(0)).tolist() for name, function in _PER_CLASS.items()}
     return [{name: values[label] for name, values in measured.items()} for label in range(counts.shape[-1])]
 
@@ -125,8 +147,12 @@ def _sides(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor, counts: Tensor) -> Tensor:
-    absent = (counts.sum(-2) + counts.sum(-1)) == 0  # neither predicted nor there
-    return where(denominator > 0, numerator.double() / denominator.clamp(min=1), absent.double())
+    return where(denominator > 0, numerator.double() / denominator.clamp(min=1), _absent(counts).double())
+
+
+def _absent(counts: Tensor) -> Tensor:
+    """Tell which classes are neither predicted nor there, (..., K)."""
+    return (counts.sum(-2) + counts.sum(-1)) == 0
 
 
 _PER_CLASS = {"iou": iou, "dice": dice, "precision": precision, "recall": recall}
