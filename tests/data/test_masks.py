@@ -59,6 +59,15 @@ def test_other_words_are_refused_with_the_choices(text):
     assert repr(text.strip()) in str(caught.value)
 
 
+@pytest.mark.parametrize("last", [255, 256])
+def test_classes_from_255_on_are_refused(last):
+    mapping = [f"{value}={value}" for value in range(last + 1)]
+    assert MaskValues.parse(" ".join(mapping[:255])).num_classes == 255
+    for text in (" ".join(mapping), f"0=0 1=1 2={last}"):
+        with pytest.raises(UserError, match=r"the class 25[56], but classes are 0 to 254.*=ignore"):
+            MaskValues.parse(text)
+
+
 def test_values_without_a_meaning_are_named():
     with pytest.raises(UserError, match=r"mask a.png holds the values \[2, 255\].*only \[0, 1, 128\]"):
         MaskValues.parse("0=0 1=1 128=2").to_classes(VALUES, "a.png")

@@ -4,7 +4,8 @@ What needs torch is not imported here, so that the commands on data start at onc
 `tensors`.
 """
 
-from flexdan.data.images import IGNORE, IMAGE_SUFFIXES, image_size, read_image, read_mask, write_image
+from flexdan.config import IGNORE
+from flexdan.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mask, write_image
 from flexdan.data.manifest import (
     ImageRecord,
     file_sha256,

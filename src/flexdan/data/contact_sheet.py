@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flexdan.config import UserError
-from flexdan.data.images import IGNORE, read_image, read_mask
+from flexdan.config import IGNORE, UserError
+from flexdan.data.images import read_image, read_mask
 from flexdan.data.manifest import ImageRecord
 from flexdan.data.masks import MaskValues
 from flexdan.data.outlines import GREEN, draw_outlines

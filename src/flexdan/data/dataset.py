@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from flexdan.data.images import IGNORE, read_image, read_mask
+from flexdan.config import IGNORE
+from flexdan.data.images import read_image, read_mask
 from flexdan.data.manifest import ImageRecord
 from flexdan.data.masks import MaskValues
 from flexdan.data.tensors import resize_image, resize_mask

@@ -11,7 +11,6 @@ from flexdan.config import UserError
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_PIXELS = 500_000_000  # larger files are refused before they are decoded
-IGNORE = 255  # class of mask pixels that no loss and no metric counts
 
 _PLAIN_MODES = {  # what Pillow's modes are read as
     "P": "RGB",

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flexdan.config import UserError
-from flexdan.data.images import IGNORE
+from flexdan.config import IGNORE, UserError
 
 KINDS = ("binary", "instances")
 
@@ -31,19 +30,25 @@ class MaskValues:
         """Read the form that stands in a manifest.
 
         Raises:
-            UserError: if it is neither a known word nor a mapping to classes 0, 1, 2, … without a gap.
+            UserError: if it is neither a known word nor a mapping to classes 0, 1, 2, … without a gap, up to 254.
         """
         text = text.strip()
         if text in KINDS:
             return MaskValues(text)
+        pairs = [pair.split("=") for pair in text.replace(",", " ").split()]
         try:
-            pairs = [pair.split("=") for pair in text.replace(",", " ").split()]
             classes = tuple(
                 (int(value[1:], 16) if value.startswith("#") else int(value), IGNORE if to == "ignore" else int(to))
                 for value, to in pairs
             )
         except ValueError:
-            classes = ()
+            pairs, classes = [], ()
+        for value, to in pairs:
+            if to != "ignore" and int(to) >= IGNORE:
+                raise UserError(
+                    f"mask values hold {value}={to}, the class {to}, but classes are 0 to {IGNORE - 1}: "
+                    f"say {value}=ignore for pixels that do not count"
+                )
         used = sorted({to for _, to in classes} - {IGNORE})
         if used != list(range(len(used))) or len(used) < 2 or len(dict(classes)) != len(classes):
             raise UserError(

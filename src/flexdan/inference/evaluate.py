@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flexdan.config import UserError
-from flexdan.data import IGNORE, ImageRecord, read_image
+from flexdan.config import IGNORE, UserError
+from flexdan.data import ImageRecord, read_image
 from flexdan.data.dataset import SegmentationDataset, Track, load_mask, make_loader
 from flexdan.data.tensors import to_tensor
 from flexdan.inference.predict import evaluation_mode

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORE = 255  # target pixels of this class are not counted
+from flexdan.config import IGNORE
+
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 

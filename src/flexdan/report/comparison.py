@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from flexdan.config import IGNORE
 from flexdan.data.outlines import draw_outlines
 
 TRUTH, PREDICTION = (0, 220, 60), (255, 200, 0)
@@ -42,7 +43,7 @@ def compare(caption: str, pixels: np.ndarray, truth: np.ndarray, predicted: np.n
     small = np.asarray(Image.fromarray(np.ascontiguousarray(shown)).convert("RGB").resize(size))
     for labels, colour in ((truth, TRUTH), (predicted, PREDICTION)):
         reduced = np.asarray(Image.fromarray(labels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
-        small = draw_outlines(small, np.where(reduced == 255, 0, reduced), colour, width=2)
+        small = draw_outlines(small, np.where(reduced == IGNORE, 0, reduced), colour, width=2)
     return Comparison(caption=caption, picture=small)
 
 
