@@ -57,6 +57,38 @@ def test_resume_keeps_the_settings_of_the_run(discs, tmp_path, capsys):
     assert "training.num_epochs is 3, but the run" in capsys.readouterr().err
 
 
+def test_a_command_can_be_repeated_with_resume(discs, tmp_path, monkeypatch, capsys):
+    assert train(discs, tmp_path / "run") == 0
+    capsys.readouterr()
+    assert main(["config", "show", "--data.manifest", str(discs), "--num_epochs=2", *SMALL]) == 0
+    (tmp_path / "run.yaml").write_text(capsys.readouterr().out)
+    monkeypatch.chdir(discs.parent)
+    again = ["--data.manifest", discs.name, "--num_epochs=2", *SMALL]
+    assert main(["train", "--resume", str(tmp_path / "run"), *again]) == 0
+    assert main(["train", "--resume", str(tmp_path / "run"), "--config", str(tmp_path / "run.yaml")]) == 0
+
+
+def test_force_leaves_other_folders_alone(discs, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text("of something else")
+    assert train(discs, tmp_path / "mine", "--force") == 2
+    assert "holds other things than a run" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "config.yaml").read_text() == "of something else"
+
+
+def test_a_place_that_cannot_be_written_is_named(discs, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert train(discs, tmp_path / "file" / "run") == 1
+    assert f"{tmp_path / 'file' / 'run'}" in capsys.readouterr().err
+    assert train(discs, tmp_path / "file", "--force") == 2
+
+
+def test_several_processes_need_a_name_for_their_run(discs, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", "--data.manifest", str(discs)]) == 2
+    assert "say -o RUN" in capsys.readouterr().err
+
+
 def test_init_sn_with_a_hyphen(discs, tmp_path):
     assert train(discs, tmp_path / "first") == 0
     assert train(discs, tmp_path / "second", "--init-sn", str(tmp_path / "first")) == 0

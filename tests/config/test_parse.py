@@ -149,3 +149,27 @@ def test_a_section_with_a_value_is_refused():
 def test_settings_do_not_import_torch():
     code = "import flexdan.config, flexdan.cli.main, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["lr", "batch_size", "seed", "data.image_size", "scheduler_type", "sn.model_args"])
+def test_a_name_without_a_value_is_refused(name):
+    with pytest.raises(UserError, match=f"{name} has no value"):
+        config_from_mapping({name: None})
+    with pytest.raises(UserError, match=f"--{name} has no value"):
+        parse(f"--{name}", "null")
+
+
+def test_null_is_a_value_where_it_means_something():
+    assert config_from_mapping({"en_lr": None})[0].adversarial.en_lr is None
+    assert parse("--en_lr", "null")[1].adversarial.en_lr is None
+
+
+def test_two_settings_files_are_refused(tmp_path):
+    (tmp_path / "a.yaml").touch()
+    with pytest.raises(UserError, match="--config is there 2 times"):
+        parse("--config", str(tmp_path / "a.yaml"), f"--config={tmp_path / 'a.yaml'}")
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(UserError, match="seed is -1"):
+        parse("--seed=-1")

@@ -1,15 +1,18 @@
 """Training: it learns, it is reproducible, it resumes bit for bit, and it stops before harm."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 
 from flexdan.config import UserError, config_from_mapping
 from flexdan.config.record import NUMBERS_THAT_VARY
@@ -99,9 +102,20 @@ def test_a_run_killed_in_an_epoch_and_resumed_equals_an_uninterrupted_one(discs,
     whole, resumed = (
         torch.load(tmp_path / name / "last.ckpt", weights_only=True)["training"] for name in ("whole", "killed")
     )
-    assert str(resumed) == str(whole)  # the state of optimiser and scheduler, tensors printed in full
+    assert equal(resumed, whole)
     events = [event["event"] for event in read_record(killed / "record.jsonl")]
     assert events == ["start", "epoch", "epoch", "resume", "epoch", "epoch", "epoch", "end"]
+
+
+def equal(first, second) -> bool:
+    """Compare nested states, tensors bit for bit."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(first[key], second[key]) for key in first)
+    if isinstance(first, list):
+        return len(first) == len(second) and all(equal(*pair) for pair in zip(first, second, strict=True))
+    return first == second
 
 
 def kill_in_epoch(settings_file: Path, folder: Path, epoch: int) -> None:
@@ -133,21 +147,23 @@ def test_resuming_survives_a_crash_between_checkpoint_and_record(discs, tmp_path
     assert [row["epoch"] for row in epochs(tmp_path / "run")] == [1, 2]
 
 
+PLAIN = {  # no batch norm, no draws: what a step does depends on its images alone
+    "sn.model_type": "torch.nn.Conv2d",
+    "sn.model_args": {"in_channels": 3, "out_channels": 2, "kernel_size": 3, "padding": 1},
+    "training.precision": "fp32",
+    "augmentation.scale": [1, 1],
+    "augmentation.quarter_turns": False,
+    "augmentation.horizontal_flip": False,
+    "augmentation.vertical_flip": False,
+    "augmentation.stain_jitter": 0,
+    "optimizer.optimizer_type": "sgd",
+}
+
+
 def test_gradient_accumulation_equals_a_larger_batch_for_a_network_without_batch_norm(discs, tmp_path):
-    model = {
-        "sn.model_type": "torch.nn.Conv2d",
-        "sn.model_args": {"in_channels": 3, "out_channels": 2, "kernel_size": 3, "padding": 1},
-        "training.precision": "fp32",
-        "augmentation.scale": [1, 1],
-        "augmentation.quarter_turns": False,
-        "augmentation.horizontal_flip": False,
-        "augmentation.vertical_flip": False,
-        "augmentation.stain_jitter": 0,
-        "optimizer.optimizer_type": "sgd",
-    }
     for name, batch, steps in (("large", 3, 1), ("small", 1, 3)):
         config = config_from_mapping(
-            {"data.manifest": str(discs), **SMALL, **model}
+            {"data.manifest": str(discs), **SMALL, **PLAIN}
             | {"training.batch_size": batch, "training.gradient_accumulation_steps": steps}
         )[0]
         train(config, tmp_path / name)
@@ -170,6 +186,65 @@ def test_images_that_do_not_fit_are_streamed_with_the_same_result(discs, tmp_pat
     train(streamed, tmp_path / "streamed")
     assert epochs(tmp_path / "kept") == epochs(tmp_path / "streamed")
     assert "3 of 10 images kept in memory" in (tmp_path / "streamed" / "log.txt").read_text()
+
+
+def test_a_resumed_run_remembers_its_new_number_of_epochs(discs, tmp_path):
+    config = settings(discs, training__num_epochs=1, scheduler__scheduler_type="none")
+    train(config, tmp_path)
+    longer = replace(load_run(tmp_path, "last").config, training=replace(config.training, num_epochs=2))
+    train(longer, tmp_path, resume=True)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["training"]["num_epochs"] == 2
+    resumed = next(event for event in read_record(tmp_path / "record.jsonl") if event["event"] == "resume")
+    assert resumed["config"]["training"]["num_epochs"] == 2
+
+
+def test_a_run_is_not_resumed_on_other_data(discs, tmp_path):
+    manifest = discs.parent / "changing.csv"
+    manifest.write_text(discs.read_text())
+    train(settings(manifest, training__num_epochs=1), tmp_path)
+    config = load_run(tmp_path, "last").config
+    manifest.write_text("\n".join(discs.read_text().splitlines()[:-1]))
+    with pytest.raises(UserError, match="put the manifest back as it was"):
+        train(config, tmp_path, resume=True)
+    manifest.write_text(discs.read_text())
+    train(config, tmp_path, resume=True)
+
+
+def test_the_environment_of_accelerate_changes_nothing(discs, tmp_path, monkeypatch):
+    config = settings(discs, training__num_epochs=1, training__precision="fp32")
+    train(config, tmp_path / "without")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    train(config, tmp_path / "with")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert epochs(tmp_path / "without") == epochs(tmp_path / "with")
+
+
+def test_an_older_run_is_replaced_only_when_the_new_one_can_begin(discs, tmp_path):
+    train(settings(discs, training__num_epochs=2), tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for wrong in ({"init_sn": "nowhere"}, {"sn__model_type": "no.such.Network"}):
+        with pytest.raises(UserError):
+            train(settings(discs, **wrong), tmp_path)
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    train(settings(discs, init_sn=str(tmp_path), training__num_epochs=1), tmp_path)
+    assert [row["epoch"] for row in epochs(tmp_path)] == [1]
+
+
+def test_a_refused_start_leaves_nothing_behind(discs, tmp_path):
+    with pytest.raises(UserError):
+        train(settings(discs, init_sn="nowhere"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_image_is_named_also_when_a_worker_reads_it(discs, tmp_path):
+    (discs.parent / "broken.png").write_bytes((discs.parent / "image3.png").read_bytes()[:200])
+    manifest = discs.parent / "broken.csv"
+    manifest.write_text(discs.read_text().replace("image3.png", "broken.png"))
+    with pytest.raises(UserError, match=r"^\S*broken\.png cannot be read") as error:
+        train(settings(manifest, data__cache_gib=0.0, training__num_workers=1), tmp_path)
+    assert "Traceback" not in str(error.value)
 
 
 def test_init_sn_takes_the_network_and_nothing_else(discs, tmp_path):
@@ -207,6 +282,9 @@ def test_best_epoch_is_the_first_of_equals_and_knows_the_better_direction():
     assert best_epoch(history, "iou_score")["epoch"] == 2
     assert best_epoch(history, "val_loss")["epoch"] == 2
     assert best_epoch(list(reversed(history)), "iou_score")["epoch"] == 2
+    broken = [{"epoch": 1, "val_loss": math.nan}, {"epoch": 2, "val_loss": math.inf}, {"epoch": 3, "val_loss": 0.5}]
+    assert best_epoch(broken, "val_loss")["epoch"] == 3
+    assert best_epoch(broken[:2], "val_loss")["epoch"] == 1
 
 
 def evaluate_run(folder: Path) -> dict[str, float]:
@@ -215,30 +293,45 @@ def evaluate_run(folder: Path) -> dict[str, float]:
     data = gather_data(loaded.config)
     parts = build_parts(loaded.config, data)
     parts.bare.load_state_dict(loaded.network.state_dict())
-    with TrainingProgress(None, shown=False) as progress:
+    with TrainingProgress(shown=False) as progress:
         return validate(parts, loaded.config, progress)
 
 
-def test_two_processes_train_as_one(discs, tmp_path):
-    """Two processes on the CPU share the batches; validation counts every image once, as one process does."""
-    file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump({"data.manifest": str(discs), **SMALL, "training.batch_size": 1}))
+def train_in_two_processes(discs: Path, folder: Path, **more) -> str:
+    """Train in two processes on the CPU and return what they printed."""
+    file = folder / "two.yaml"
+    file.write_text(yaml.safe_dump({"data.manifest": str(discs), **SMALL, "training.batch_size": 1, **more}))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port",
-        str(20000 + os.getpid() % 20000), "-m", "flexdan", "train", "--config", str(file), "-o", str(tmp_path / "run"),
+        str(20000 + os.getpid() % 20000), "-m", "flexdan", "train", "--config", str(file), "-o", str(folder / "two"),
         "--training.device", "cpu",
     ]  # fmt: skip
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert finished.returncode == 0, finished.stderr
-    start, *rows, end = read_record(tmp_path / "run" / "record.jsonl")
-    measured = evaluate_run(tmp_path / "run")
+    return finished.stdout
+
+
+def test_two_processes_validate_every_image_once_with_the_saved_statistics(discs, tmp_path):
+    printed = train_in_two_processes(discs, tmp_path)
+    start, *rows, end = read_record(tmp_path / "two" / "record.jsonl")
+    measured = evaluate_run(tmp_path / "two")
     assert rows[-1]["iou_score"] == pytest.approx(measured["iou_score"], abs=1e-9)
     assert rows[-1]["val_loss"] == pytest.approx(measured["val_loss"], rel=1e-5)
     assert start["processes"] == 2
     assert [row["event"] for row in rows] == ["epoch"] * 3
     assert end["event"] == "end"
-    assert load_run(tmp_path / "run", "last").epoch == 3
-    assert finished.stdout.count("epoch 3/3") == 1  # one process prints
+    assert printed.count("epoch 3/3") == 1  # one process prints
+    with pytest.raises(UserError, match="processes has 1 where it began with 2; start 2 processes"):
+        train(load_run(tmp_path / "two", "last").config, tmp_path / "two", resume=True)
+
+
+def test_two_processes_with_one_image_each_equal_one_process_with_two(discs, tmp_path):
+    train_in_two_processes(discs, tmp_path, **PLAIN)
+    config = config_from_mapping({"data.manifest": str(discs), **SMALL, **PLAIN, "training.batch_size": 2})[0]
+    train(config, tmp_path / "one")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

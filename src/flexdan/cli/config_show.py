@@ -16,7 +16,10 @@ EXAMPLES = """\
 
 def run(argv: Sequence[str]) -> int:
     """Print the settings that a training with these arguments would have."""
-    what = "Print the full settings of a training as YAML: defaults, then the file, then the options."
+    what = (
+        "Print the full settings of a training as YAML: defaults, then the file, then the options. What stands as auto "
+        "is found from the images when the training starts; the run's config.yaml has it."
+    )
     parser = ArgumentParser(
         prog="flexdan config show", usage=USAGE, exit_on_error=False, **describe(what, EXAMPLES, defaults=True)
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flexdan.cli.parser import describe
+from flexdan.config.errors import UserError
 from flexdan.config.files import refuse_existing
 
 WHAT = """\
@@ -26,6 +27,8 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     options = parser.parse_args(argv)
     folder: Path = options.output
+    if options.epochs < 1:
+        raise UserError(f"--epochs is {options.epochs}: it must be at least 1")
     refuse_existing(folder, options.force)
 
     from flexdan.cli.main import main

@@ -45,12 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"flexdan {name}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"flexdan {name}: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"flexdan {name}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"flexdan {name}: stopped", file=sys.stderr)
+        return 130
 
 
 def _overview(commands: Sequence[str] = tuple(COMMANDS)) -> str:

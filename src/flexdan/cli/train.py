@@ -38,10 +38,9 @@ EXAMPLES = """\
   flexdan train --data.manifest data/manifest.csv --init-sn runs/first --lr 0.0005 -o runs/tuned
   torchrun --nproc_per_node 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
 
-FREE_ON_RESUME = ("training.num_epochs", "training.num_workers", "training.pin_memory", "training.tensorboard")
-RUN_FILES = (
-    *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "report.html"),
-    *("tensorboard/events.*", "evaluation/*/metrics.json", "evaluation/*/images.csv", "evaluation/*/examples.png"),
+FREE_ON_RESUME = (
+    *("data.manifest", "data.cache_gib", "training.num_epochs", "training.num_workers", "training.pin_memory"),
+    *("training.tensorboard", "training.early_stopping_patience"),
 )
 
 
@@ -62,18 +61,29 @@ def run(argv: Sequence[str]) -> int:
         folder = Path(arguments.resume)
         if arguments.output and Path(arguments.output) != folder:
             raise UserError(f"-o is {arguments.output}, but --resume goes on in {folder}: leave -o out")
-        _, given, _ = parse_command(parser, argv, base=_saved_settings(folder))
-        config = _resumed_config(folder, given)
+        saved = _saved_settings(folder)
+        _, given, _ = parse_command(parser, argv, base=saved)
+        config = _resumed_config(folder, saved, given)
     else:
-        folder = Path(arguments.output or f"runs/{datetime.now():%Y%m%d-%H%M%S}")
-        if os.environ.get("RANK", "0") == "0":  # of several processes the first looks after the files
-            refuse_existing(folder, arguments.force)
-            _remove_run(folder)
+        folder = _new_folder(arguments.output, arguments.force)
 
     from flexdan.engine import train
 
     train(config, folder, resume=bool(arguments.resume))
     return 0
+
+
+def _new_folder(output: str, force: bool) -> Path:
+    """Return the folder of a new run; what an older run left in it goes away only when the new one has begun."""
+    if not output and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("several processes train together, and each would make a folder of its own: say -o RUN")
+    folder = Path(output or f"runs/{datetime.now():%Y%m%d-%H%M%S}")
+    if os.environ.get("RANK", "0") != "0":
+        return folder  # of several processes the first looks after the files
+    refuse_existing(folder, force)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "record.jsonl").is_file()):
+        raise UserError(f"-o is {folder}, which holds other things than a run: name another folder, or empty this one")
+    return folder
 
 
 def _saved_settings(folder: Path) -> Mapping[str, Any]:
@@ -84,21 +94,17 @@ def _saved_settings(folder: Path) -> Mapping[str, Any]:
     return setting_values(config_from_mapping(read_settings_file(folder / "config.yaml"))[0])
 
 
-def _resumed_config(folder: Path, given: RunConfig) -> RunConfig:
-    """Return the settings of a run with those changed that may change on the way; refuse any other change."""
-    saved, wanted = _saved_settings(folder), setting_values(given)
-    changed = [name for name, value in wanted.items() if saved.get(name) != value]
+def _resumed_config(folder: Path, saved: Mapping[str, Any], given: RunConfig) -> RunConfig:
+    """Return the settings of a run with those changed that may change on the way; refuse any other change.
+
+    A setting given as `auto` agrees with what it became. The manifest may have moved: its content is compared later.
+    """
+    wanted = {name: saved[name] if value == "auto" else value for name, value in setting_values(given).items()}
     free = set(FREE_ON_RESUME) - ({"training.num_epochs"} if saved["scheduler.scheduler_type"] == "OneCycle" else set())
-    fixed = [name for name in changed if name not in free]
+    fixed = [name for name, value in wanted.items() if saved[name] != value and name not in free]
     if fixed:
         raise UserError(
             f"{fixed[0]} is {wanted[fixed[0]]!r}, but the run in {folder} has {saved[fixed[0]]!r}: a resumed run keeps "
             f"its settings (free are {', '.join(sorted(free))}); for a new run say --init-sn {folder}"
         )
-    return given
-
-
-def _remove_run(folder: Path) -> None:
-    for pattern in RUN_FILES:
-        for file in folder.glob(pattern):
-            file.unlink()
+    return config_from_mapping(wanted)[0]

@@ -66,6 +66,8 @@ LOG_VALUES = {  # our name -> value in the log (lower case) -> our value
     "adversarial.en_criterion": {"bceloss": "binary_cross_entropy"},
 }
 
+MAY_BE_NULL = {"adversarial.en_lr"}
+
 
 def setting_names(section: type = RunConfig, prefix: str = "") -> Iterator[str]:
     """Yield the dotted name of every setting, such as ``sn.num_fcn_blocks``."""
@@ -99,6 +101,8 @@ def translate(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         ours = LOG_NAMES.get(name, name)
         if ours not in names and not ours.startswith("sn.model_args."):
             raise UserError(unknown_name(name, names))
+        if value is None and ours not in MAY_BE_NULL:
+            raise UserError(f"{name} has no value: give one, or leave the name out for the default")
         value = LOG_VALUES.get(ours, {}).get(str(value).lower(), value)
         if ours in translated and translated[ours] != value:
             raise UserError(

@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from flexdan.config.errors import UserError
-from flexdan.config.names import IGNORED, LOG_NAMES, LOG_VALUES, setting_names, translate, unknown_name
+from flexdan.config.names import IGNORED, LOG_NAMES, LOG_VALUES, MAY_BE_NULL, setting_names, translate, unknown_name
 from flexdan.config.run import RunConfig
 
 
@@ -136,14 +136,15 @@ def _translate_options(argv: Sequence[str], options: set[str]) -> tuple[list[str
             raise UserError(unknown_name(name, names, "option"))
         if not equals:
             raise UserError(f"--{name} needs a value, such as --{name}=VALUE")
+        if value.lower() in ("null", "~", "") and ours not in MAY_BE_NULL:
+            raise UserError(f"--{name} has no value: give one, or leave the option out for the default")
         rewritten.append(f"--{ours}={LOG_VALUES.get(ours, {}).get(value.lower(), value)}")
     return rewritten, notes
 
 
 def _option_value(argv: Sequence[str], option: str) -> str:
-    for position, token in enumerate(argv):
-        if token == option and position + 1 < len(argv):
-            return argv[position + 1]
-        if token.startswith(f"{option}="):
-            return token.partition("=")[2]
-    return ""
+    values = [argv[place + 1] for place, token in enumerate(argv[:-1]) if token == option]
+    values += [token.partition("=")[2] for token in argv if token.startswith(f"{option}=")]
+    if len(values) > 1:
+        raise UserError(f"{option} is there {len(values)} times, {' and '.join(values)}: give one")
+    return values[0] if values else ""

@@ -7,6 +7,7 @@ import yaml
 
 from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import AugmentationConfig, DataConfig
+from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
 from flexdan.config.training import LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 
@@ -43,6 +44,10 @@ class RunConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}: it must be 0 or more")
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flexdan.config.files import atomic_path
 from flexdan.models import build_segmentation_network
 
 FORMAT = 1
+CONTENT = {"config", "native_size", "epoch", "history", "sn", "training"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +83,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (
+        RuntimeError,
+        EOFError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise UserError(f"{path} is broken, or no checkpoint of FlexDAN") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not set(content) >= CONTENT:
         raise UserError(f"{path} is no checkpoint that FlexDAN {__version__} reads")
     return content
 
@@ -103,7 +114,7 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
     config, _ = config_from_mapping(content["config"])
     channels, classes, size = network_shape(config)
     network = build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
-    network.load_state_dict(content["sn"])
+    load_weights(network, content["sn"], f"the network of {run}")
     height, width = content["native_size"]
     return LoadedRun(network=network.eval(), config=config, native_size=(height, width), epoch=content["epoch"])
 
@@ -114,15 +125,23 @@ def load_initial_weights(network: nn.Module, run: Path) -> None:
     Raises:
         UserError: if the run has no checkpoint, or its network is another one.
     """
-    path = checkpoint_path(run, "best")
-    weights = load_checkpoint(path)["sn"]
+    weights = load_checkpoint(checkpoint_path(run, "best"))["sn"]
+    load_weights(network, weights, f"init_sn is {run}, but its segmentation network")
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], whose: str) -> None:
+    """Give a network the weights of another of the same build.
+
+    Raises:
+        UserError: if names or shapes differ; the message starts with `whose`.
+    """
     own = network.state_dict()
     differing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     differing += [name for name in weights if name not in own]
     if differing:
         raise UserError(
-            f"init_sn is {run}, but its segmentation network is another one: {len(differing)} tensors differ, "
-            f"the first is {differing[0]}; use the same sn settings (`flexdan config show --config {run}/config.yaml`)"
+            f"{whose} is another one than these settings build: {len(differing)} tensors differ, the first is "
+            f"{differing[0]}; the sn settings must be those of its config.yaml"
         )
     network.load_state_dict(weights)
 

@@ -1,5 +1,6 @@
 """The training loop: the order of things, checkpoints and records."""
 
+import math
 import resource
 import sys
 import time
@@ -45,19 +46,27 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict
     data = gather_data(config)
     config = resolve_config(config, data)
     main = PartialState(cpu=config.training.device == "cpu").is_main_process
-    folder.mkdir(parents=True, exist_ok=True)
-    with TrainingProgress(folder / "log.txt" if main else None, shown=main) as progress:
+    with TrainingProgress(shown=main) as progress:
         parts = build_parts(config, data, lambda items: progress.track(items, "decoding images"))
-        history = restore_run(parts, folder) if resume else start_run(parts, config, data, folder)
+        history = restore_run(parts, config, data, folder) if resume else start_run(parts, config, data, folder)
         if main:
+            progress.log_to(folder / "log.txt")
             describe_run(progress, parts, config, data, folder, len(history))
         try:
             return _run_epochs(parts, config, data, folder, history, progress)
+        except UserError as error:  # of a loader's worker: torch wraps the message into a traceback
+            raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
         except NonFiniteLossError as error:
             raise UserError(
-                f"{error} in epoch {len(history) + 1}: training stopped before the update, and last.ckpt holds the "
-                f"epoch before; optimizer.lr is {config.optimizer.lr}: try a tenth of it, or training.precision fp32"
+                f"{error} in epoch {len(history) + 1}: training stopped before the update; optimizer.lr is "
+                f"{config.optimizer.lr}: start anew with a tenth of it, or with training.precision fp32"
+                + (f"; --init-sn {folder} starts from the best weights so far" if history else "")
             ) from error
+        except KeyboardInterrupt:
+            progress.say(
+                f"stopped in epoch {len(history) + 1}" + (f": flexdan train --resume {folder}" * bool(history))
+            )
+            raise
         finally:
             parts.accelerator.end_training()
 
@@ -197,9 +206,14 @@ def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any]) 
 
 
 def best_epoch(history: list[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Return the row with the best value of a metric; the first of several equal ones."""
+    """Return the row with the best value of a metric: finite before not, and the first of several equal ones."""
     sign = 1 if METRICS[metric] == "max" else -1
-    return max(history, key=lambda row: (sign * row[metric], -row["epoch"]))
+
+    def merit(row: dict[str, Any]) -> tuple[bool, float, int]:
+        finite = math.isfinite(row[metric])
+        return finite, sign * row[metric] if finite else 0.0, -row["epoch"]
+
+    return max(history, key=merit)
 
 
 def _stops_early(history: list[dict[str, Any]], config: RunConfig) -> bool:

@@ -13,11 +13,10 @@ class TrainingProgress:
     """A progress bar over all updates and validation batches, and a log of lines on the console and in a file.
 
     Args:
-        log_file: lines are appended to it; None: to the console only.
         shown: whether anything is printed (the main process of a distributed training prints).
     """
 
-    def __init__(self, log_file: Path | None, shown: bool = True):
+    def __init__(self, shown: bool = True):
         self._console = Console(quiet=not shown, highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -33,10 +32,6 @@ class TrainingProgress:
         )
         self._task = self._bar.add_task("", total=None, live="", visible=False)
         self._logger = logging.Logger("flexdan.training")
-        if log_file is not None:
-            handler = logging.FileHandler(log_file, encoding="utf-8")
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-            self._logger.addHandler(handler)
 
     def __enter__(self) -> "TrainingProgress":
         self._bar.start()
@@ -46,6 +41,12 @@ class TrainingProgress:
         self._bar.stop()
         for handler in list(self._logger.handlers):
             handler.close()
+
+    def log_to(self, file: Path) -> None:
+        """Append every line from now on to a file, with the time."""
+        handler = logging.FileHandler(file, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self._logger.addHandler(handler)
 
     def say(self, line: str) -> None:
         """Print a line above the bar and log it."""

@@ -40,9 +40,15 @@ def start_event(config: RunConfig, **facts: Any) -> dict[str, Any]:
     }
 
 
-def resume_event(epoch: int) -> dict[str, Any]:
-    """Return the line that says that a run went on after an epoch, and where."""
-    return {"event": "resume", "time": _now(), "after_epoch": epoch, "environment": _environment()}
+def resume_event(config: RunConfig, epoch: int) -> dict[str, Any]:
+    """Return the line that says that a run went on after an epoch, where, and with which settings."""
+    return {
+        "event": "resume",
+        "time": _now(),
+        "after_epoch": epoch,
+        "config": to_dict(config),
+        "environment": _environment(),
+    }
 
 
 def end_event(reason: str, best: dict[str, Any]) -> dict[str, Any]:

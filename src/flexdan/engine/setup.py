@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderShard
+from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
@@ -113,7 +114,7 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
             f"augmentation.stain_jitter is {config.augmentation.stain_jitter}, but the images have "
             f"{sn.input_channels} channels: stains are in RGB images; say 0"
         )
-    manifest = str(Path(config.data.manifest).resolve())  # so that the run can be used from another folder
+    manifest = str(Path(config.data.manifest).absolute())  # so that the run can be used from another folder
     return replace(config, sn=sn, data=replace(config.data, manifest=manifest, image_size=size))
 
 
@@ -125,8 +126,11 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         data: the images.
         track: wraps the decoding of images, for a progress bar.
     """
-    # Both would else come from the environment of `accelerate launch`, past the settings and the record
-    accelerator = Accelerator(cpu=config.training.device == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+    accelerator = Accelerator(  # says what would else come from the environment of `accelerate launch`, unrecorded
+        cpu=config.training.device == "cpu",
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     network = build_network(config).to(accelerator.device)
@@ -142,7 +146,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         make_loader,
         batch_size=config.training.batch_size,
         num_workers=config.training.num_workers,
-        pin_memory=config.training.pin_memory,
+        pin_memory=config.training.pin_memory and accelerator.device.type == "cuda",
     )
     sampler = EpochSampler(len(train_set), config.seed)
     train_loader, val_loader = loader(train_set, sampler=sampler), loader(val_set)
@@ -196,22 +200,20 @@ def cached_gib(dataset: SegmentationDataset) -> float:
 
 def build_optimizer(settings: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a network."""
-    weights, lr, decay, momentum = network.parameters(), settings.lr, settings.weight_decay, settings.momentum
-    if settings.optimizer_type == "adam":
-        return torch.optim.Adam(weights, lr=lr, weight_decay=decay)
-    return torch.optim.SGD(weights, lr=lr, weight_decay=decay, momentum=momentum, nesterov=momentum > 0)
+    weights, momentum = list(network.parameters()), settings.momentum
+    optimizers = {
+        "adam": torch.optim.Adam,
+        "sgd": partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0),
+    }
+    return optimizers[settings.optimizer_type](weights, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
 def build_scheduler(
     settings: SchedulerConfig, optimizer: torch.optim.Optimizer, num_updates: int
 ) -> LambdaLR | ReduceLROnPlateau | None:
     """Return the scheduler; OneCycle is stepped after each update, ReduceLROnPlateau after each epoch."""
-    if settings.scheduler_type == "none":
-        return None
-    if settings.scheduler_type == "OneCycle":
-        return LambdaLR(optimizer, lambda done: one_cycle(done, num_updates, settings.pct_start))
-    return ReduceLROnPlateau(
-        optimizer,
+    plateau = partial(
+        ReduceLROnPlateau,
         mode=METRICS[settings.plateau_metric],  # type: ignore[arg-type]
         factor=settings.factor,
         patience=settings.patience,
@@ -221,6 +223,12 @@ def build_scheduler(
         min_lr=settings.min_lr,
         eps=settings.eps,
     )
+    schedulers = {
+        "OneCycle": lambda: LambdaLR(optimizer, lambda done: one_cycle(done, num_updates, settings.pct_start)),
+        "ReduceLROnPlateau": lambda: plateau(optimizer),
+        "none": lambda: None,
+    }
+    return schedulers[settings.scheduler_type]()
 
 
 def one_cycle(done: int, total: int, rise: float, start: float = 1 / 25, end: float = 1e-4) -> float:

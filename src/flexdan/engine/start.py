@@ -4,14 +4,20 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import RunConfig, network_shape, to_yaml
+from flexdan.config import RunConfig, UserError, network_shape, to_yaml
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
-from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights
+from flexdan.data import ImageRecord
+from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights, load_weights
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.record import resume_event, rewrite_record, start_event
 from flexdan.engine.setup import TrainingData, TrainingParts, cached_gib
 from flexdan.models import count_parameters
+
+RUN_FILES = (  # of a run folder, as patterns
+    *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "report.html"),
+    *("tensorboard/events.*", "evaluation/*/metrics.json", "evaluation/*/images.csv", "evaluation/*/examples.png"),
+)
 
 
 def training_state(parts: TrainingParts) -> dict[str, Any]:
@@ -21,42 +27,80 @@ def training_state(parts: TrainingParts) -> dict[str, Any]:
 
 
 def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
-    """Load the initial weights where the settings name some, and write config.yaml and the first line of the record."""
+    """Load the initial weights where the settings name some, and write config.yaml and the first line of the record.
+
+    Nothing is written or removed before everything that the run needs is there. What an older run left in the folder
+    goes away then.
+    """
     if config.init_sn:
         load_initial_weights(parts.bare, Path(config.init_sn))
     if parts.accelerator.is_main_process:
-        with atomic_path(folder / "config.yaml") as temporary:
-            temporary.write_text(to_yaml(config), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        for pattern in RUN_FILES:
+            for file in folder.glob(pattern):
+                file.unlink()
+        _write_settings(config, folder)
         facts = {
             "parameters": count_parameters(parts.bare),
-            "annotated": [str(record.image) for record in data.annotated],
             "unannotated": len(data.unannotated),
             "validation": len(data.validation),
-            "precision": parts.precision,
             "device": str(parts.accelerator.device),
-            "processes": parts.accelerator.num_processes,
         }
-        rewrite_record(folder / "record.jsonl", [start_event(config, **facts)])
+        event = start_event(config, **facts, **_conditions(parts, data))
+        rewrite_record(folder / "record.jsonl", [event])
     return []
 
 
-def restore_run(parts: TrainingParts, folder: Path) -> list[dict[str, Any]]:
-    """Load the state after the last finished epoch, and bring the record to it, whatever a crash left behind."""
+def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
+    """Load the state after the last finished epoch, and bring the record to it, whatever a crash left behind.
+
+    Raises:
+        UserError: if data, precision or number of processes are others than at the start, or the checkpoint is broken.
+    """
     content = load_checkpoint(folder / "last.ckpt")
-    parts.bare.load_state_dict(content["sn"])
+    events = read_record(folder / "record.jsonl")
+    _refuse_other_conditions(events, start_event(config, **_conditions(parts, data)), folder)
+    load_weights(parts.bare, content["sn"], f"the network of {folder / 'last.ckpt'}")
     parts.optimizer.load_state_dict(content["training"]["optimizer"])
     if parts.scheduler is not None:
         parts.scheduler.load_state_dict(content["training"]["scheduler"])
     history = content["history"]
     if parts.accelerator.is_main_process:
-        path = folder / "record.jsonl"
-        kept = [
-            event for event in read_record(path) if event["event"] != "end" and event.get("epoch", 0) <= len(history)
-        ]
+        kept = [event for event in events if event["event"] != "end" and event.get("epoch", 0) <= len(history)]
         recorded = {event["epoch"] for event in kept if event["event"] == "epoch"}
         missing = [{"event": "epoch", **row} for row in history if row["epoch"] not in recorded]
-        rewrite_record(path, [*kept, *missing, resume_event(len(history))])
+        _write_settings(config, folder)
+        rewrite_record(folder / "record.jsonl", [*kept, *missing, resume_event(config, len(history))])
     return history
+
+
+def _conditions(parts: TrainingParts, data: TrainingData) -> dict[str, Any]:
+    """Return what must be the same for a resumed run to go on as if it had not been stopped."""
+    return {
+        "annotated": [record.image.name for record in data.annotated],
+        "precision": parts.precision,
+        "processes": parts.accelerator.num_processes,
+    }
+
+
+def _refuse_other_conditions(events: list[dict[str, Any]], now: dict[str, Any], folder: Path) -> None:
+    then = next((event for event in events if event["event"] == "start"), {})
+    for name, remedy in {
+        "manifest_sha256": "put the manifest back as it was",
+        "annotated": "put the manifest back as it was",
+        "precision": f"say --training.precision {then.get('precision')} in a new run",
+        "processes": f"start {then.get('processes')} processes",
+    }.items():
+        if then.get(name) != now[name]:
+            short = f"has {now[name]!r} where it began with {then.get(name)!r}" if name != "annotated" else "differs"
+            raise UserError(
+                f"{folder} cannot go on exactly: {name} {short}; {remedy}, or start a new run with --init-sn {folder}"
+            )
+
+
+def _write_settings(config: RunConfig, folder: Path) -> None:
+    with atomic_path(folder / "config.yaml") as temporary:
+        temporary.write_text(to_yaml(config), encoding="utf-8")
 
 
 def describe_run(
@@ -67,16 +111,25 @@ def describe_run(
     sets = parts.train_loader.dataset, parts.val_loader.dataset
     cached = sum(dataset.num_cached for dataset in sets)  # type: ignore[attr-defined]
     gib = sum(cached_gib(dataset) for dataset in sets)  # type: ignore[arg-type]
-    images = len(data.annotated) + len(data.validation)
+    images = sum(map(len, sets))  # type: ignore[arg-type]
     progress.say(
         f"{config.sn.model_type}, {count_parameters(parts.bare):,} parameters, on {parts.accelerator.device} in "
         f"{parts.precision}; {len(data.annotated)} annotated and {len(data.validation)} validation images at "
         f"{size[0]}x{size[1]}"
     )
+    if odd := [record for record in data.annotated if _larger(record, data.native_size)]:
+        progress.say(
+            f"note: {len(odd)} training images, such as {odd[0].image.name}, are over 1.25 times as large as most: "
+            "training squeezes them to the same size, while predict keeps their scale and slides a window; tile them"
+        )
     if data.unannotated:
         progress.say(f"{len(data.unannotated)} unannotated training images: the supervised strategy does not use them")
-    limit = f"data.cache_gib {config.data.cache_gib}"
+    limit = f"data.cache_gib {config.data.cache_gib}" + " of each process" * (parts.accelerator.num_processes > 1)
     kept = f"{cached} of {images} images kept in memory, {math.ceil(gib * 1024)} MiB ({limit})"
     progress.say(kept if cached == images else f"{kept}; the others are decoded in each epoch")
     if done:
         progress.say(f"going on after epoch {done} in {folder}")
+
+
+def _larger(record: ImageRecord, native_size: tuple[int, int]) -> bool:
+    return record.height > 1.25 * native_size[0] or record.width > 1.25 * native_size[1]
