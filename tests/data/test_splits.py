@@ -173,6 +173,13 @@ def test_only_annotated_images_are_drawn():
         assert all(int(one.name) < 5 for one in mark_annotated(records, "3", seed=seed) if one.annotated)
 
 
+def test_a_count_may_be_a_number():
+    records = make_records(20, split="train")
+    assert mark_annotated(records, 3) == mark_annotated(records, "3")
+    with pytest.raises(UserError, match="has 20 annotated images"):
+        mark_annotated(records, 21)
+
+
 @pytest.mark.parametrize("amount", ["", "0", "0%", "-3", "9.5", "ten", "10 %%", "nan%"])
 def test_amounts_that_cannot_be_read(amount):
     with pytest.raises(UserError, match="it must be a count such as 9, or a share such as 10%"):

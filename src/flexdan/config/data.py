@@ -31,7 +31,7 @@ class DataConfig:
     manifest: str = ""
     train_split: str = "train"
     val_split: str = "val"
-    annotated: str = ""
+    annotated: int | str = ""
     image_size: tuple[int, int] | Literal["auto"] = "auto"
     intensity: Literal["range", "percentile"] = "percentile"
     mean: float = 0.5
@@ -42,6 +42,11 @@ class DataConfig:
         if self.image_size != "auto" and min(self.image_size) < 8:
             raise UserError(
                 f"data.image_size is {list(self.image_size)}: height and width must be at least 8 pixels, or auto"
+            )
+        if isinstance(self.annotated, int) and self.annotated < 1:
+            raise UserError(
+                f"data.annotated is {self.annotated}: it must be a count such as 9, or a share such as 10%, above 0; "
+                "leave it empty for what the manifest says"
             )
         if self.std <= 0:
             raise UserError(f"data.std is {self.std}: it divides the intensities and must be above 0")

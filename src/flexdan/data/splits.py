@@ -96,7 +96,7 @@ def split_by_list(records: Sequence[ImageRecord], splits: Mapping[str, str]) -> 
 
 
 def mark_annotated(
-    records: Sequence[ImageRecord], amount: str, split: str = "train", seed: int = 0
+    records: Sequence[ImageRecord], amount: int | str, split: str = "train", seed: int = 0
 ) -> list[ImageRecord]:
     """Keep the annotation of so many images of a split, drawn among its annotated ones; the rest becomes unannotated.
 
@@ -105,7 +105,7 @@ def mark_annotated(
 
     Args:
         records: the images.
-        amount: a count ("9") or a share of the annotated images of the split ("10%"), rounded half up, at least 1.
+        amount: a count (9 or "9") or a share of the annotated images of the split ("10%"), rounded half up, at least 1.
         split: the split; other splits stay as they are.
         seed: of the draw.
 
@@ -119,7 +119,7 @@ def mark_annotated(
             f"annotated is {amount}, but no image of the split {split!r} is annotated: the splits are {there}; divide "
             "the images first (--split), or leave annotated out"
         )
-    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", amount.strip())
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", str(amount).strip())
     if not match or float(match[1] or match[2]) <= 0:
         raise UserError(f"annotated is {amount!r}: it must be a count such as 9, or a share such as 10%, above 0")
     count = int(match[1]) if match[1] else max(1, math.floor(len(annotated) * float(match[2]) / 100 + 0.5 + 1e-9))
