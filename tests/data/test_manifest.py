@@ -99,6 +99,14 @@ def test_a_short_manifest_is_enough_and_sizes_come_from_the_files(tmp_path):
     assert (second.height, second.width, second.channels, second.annotated, second.mask) == (4, 6, 1, False, None)
 
 
+@pytest.mark.parametrize("sizes", ["5,7,3", "0,7,3", "5,0,3", "5,7,0", "5,,3", ",,"])
+def test_a_size_of_zero_is_read_from_the_file(tmp_path, sizes):
+    write_image(tmp_path / "a.png", np.zeros((5, 7, 3), np.uint8))
+    (tmp_path / "sizes.csv").write_text(f"image,split,height,width,channels\na.png,train,{sizes}\n")
+    (record,) = read_manifest(tmp_path / "sizes.csv")
+    assert (record.height, record.width, record.channels) == (5, 7, 3)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

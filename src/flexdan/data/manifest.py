@@ -181,7 +181,7 @@ def _parse_row(row: dict[str, str | None], path: Path, line: int) -> ImageRecord
             MaskValues.parse(record.mask_values)
         except UserError as error:
             raise UserError(f"{path}, line {line}: {error}") from error
-    return record if record.height and record.channels else _with_size(record)
+    return record if record.height and record.width and record.channels else _with_size(record)
 
 
 def _with_size(record: ImageRecord) -> ImageRecord:
