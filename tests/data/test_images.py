@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import tifffile
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,6 +30,17 @@ def test_bytes_survive_a_round_trip_in_lossless_formats(tmp_path, suffix, pixels
     read = read_image(path)
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "rgb"])
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_images_can_be_written_into_as_torch_wants_it(tmp_path, suffix, pixels, channels):
+    write_image(tmp_path / f"image{suffix}", pixels)
+    read = read_image(tmp_path / f"image{suffix}", channels)
+    assert read.flags.writeable
+    torch.from_numpy(read)  # else a warning, which is an error here
+    assert read_mask(tmp_path / f"image{suffix}").flags.writeable
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5])

@@ -51,7 +51,7 @@ def read_image(
         intensity: how types other than 8 bit become bytes.
 
     Returns:
-        uint8 array (H, W, C).
+        uint8 array (H, W, C), which may be written into.
 
     Raises:
         UserError: if the file is broken, too large, or its channels cannot become those asked for.
@@ -65,7 +65,7 @@ def read_image(
     if have == 1:
         return np.repeat(pixels, channels, axis=2)
     if have == 3 and channels == 1:
-        return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+        return np.array(Image.fromarray(pixels).convert("L"))[:, :, None]  # asarray would be read-only
     raise UserError(f"{path} has {have} channels, but {channels} are needed: convert it, or set sn.input_channels")
 
 
