@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from flexdan.data import IGNORE, read_image, read_manifest
-from flexdan.data.dataset import EpochSampler, SegmentationDataset, epoch_seed, load_mask, make_loader
+from flexdan.config import UserError
+from flexdan.data import IGNORE, read_image, read_manifest, write_image
+from flexdan.data.dataset import EpochSampler, SegmentationDataset, epoch_seed, load_mask, load_pair, make_loader
 from flexdan.data.tensors import resize_image
 
 
@@ -70,6 +71,20 @@ def test_epoch_seeds_do_not_collide():
     seeds = {epoch_seed(*numbers) for numbers in np.ndindex(8, 8, 8)}
     assert len(seeds) == 512
     assert epoch_seed(1, 2) != epoch_seed(2, 1)
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(discs, tmp_path):
+    record = read_manifest(discs)[0]
+    write_image(tmp_path / "mask.png", np.zeros((40, 32), np.uint8))
+    wrong = replace(record, mask=tmp_path / "mask.png")
+    message = r"mask.png has 32 x 40 pixels, but its image .*image0.png 40 x 32 pixels: mend the mask"
+    with pytest.raises(UserError, match=message):
+        SegmentationDataset([wrong], image_size=(16, 20), channels=3)[0]
+    with pytest.raises(UserError, match=message):
+        load_pair(wrong, channels=3, intensity="range")
+    pixels, classes = load_pair(record, channels=1, intensity="range")
+    np.testing.assert_array_equal(pixels, read_image(record.image, 1))
+    np.testing.assert_array_equal(classes, load_mask(record))
 
 
 def test_masks_of_classes(discs, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from flexdan.config import IGNORE
+from flexdan.config import IGNORE, UserError
 from flexdan.data.images import read_image, read_mask
 from flexdan.data.manifest import ImageRecord
 from flexdan.data.masks import MaskValues
@@ -28,6 +28,30 @@ def load_mask(record: ImageRecord) -> np.ndarray:
     return MaskValues.parse(record.mask_values).to_classes(read_mask(record.mask), str(record.mask))
 
 
+def load_pair(
+    record: ImageRecord, channels: int, intensity: Literal["range", "percentile"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read an annotated image and its mask at their own size.
+
+    Args:
+        record: an annotated image.
+        channels: number of channels wanted.
+        intensity: how types other than 8 bit become bytes.
+
+    Returns:
+        uint8 (H, W, C), and classes, uint8 (H, W), `IGNORE` where a pixel does not count.
+
+    Raises:
+        UserError: if a file is broken, or the mask has another size than its image.
+    """
+    classes = load_mask(record)
+    pixels = read_image(record.image, channels, intensity)
+    if classes.shape != pixels.shape[:2]:
+        sizes = [f"{width} x {height} pixels" for height, width in (classes.shape, pixels.shape[:2])]
+        raise UserError(f"mask {record.mask} has {sizes[0]}, but its image {record.image} {sizes[1]}: mend the mask")
+    return pixels, classes
+
+
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
     """Images (h, w, C) and classes (h, w) at one size, both uint8; unannotated images have `IGNORE` everywhere.
 
@@ -38,6 +62,9 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         intensity: how types other than 8 bit become bytes.
         cache_bytes: keep as many decoded images as fit into this.
         track: wraps the filling of the cache, for a progress bar.
+
+    Raises:
+        UserError: where an image is read, here or later, if its file is broken or its mask has another size.
     """
 
     def __init__(
@@ -66,11 +93,13 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def _load(self, index: int) -> tuple[Tensor, Tensor]:
         record = self.records[index]
-        image = resize_image(read_image(record.image, self.channels, self.intensity), self.image_size)
         if record.annotated:
-            target = resize_mask(load_mask(record), self.image_size)
+            pixels, classes = load_pair(record, self.channels, self.intensity)
+            target = resize_mask(classes, self.image_size)
         else:
+            pixels = read_image(record.image, self.channels, self.intensity)
             target = np.full(self.image_size, IGNORE, dtype=np.uint8)
+        image = resize_image(pixels, self.image_size)
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(target))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flexdan.config import IGNORE, UserError
-from flexdan.data import ImageRecord, read_image
-from flexdan.data.dataset import SegmentationDataset, Track, load_mask, make_loader
+from flexdan.config import IGNORE
+from flexdan.data import ImageRecord
+from flexdan.data.dataset import SegmentationDataset, Track, load_pair, make_loader
 from flexdan.data.tensors import to_tensor
 from flexdan.inference.predict import evaluation_mode
 from flexdan.metrics import confusion_counts, pixel_metrics
@@ -143,13 +143,7 @@ def evaluate_full_size(
     """
     counts = []
     for record in track(records):
-        target = load_mask(record)
-        pixels = read_image(record.image, channels, intensity)
-        if target.shape != pixels.shape[:2]:
-            sizes = [f"{width} x {height} pixels" for height, width in (target.shape, pixels.shape[:2])]
-            raise UserError(
-                f"mask {record.mask} has {sizes[0]}, but its image {record.image} {sizes[1]}: mend the mask"
-            )
+        pixels, target = load_pair(record, channels, intensity)
         predicted = torch.from_numpy(segment(pixels)).argmax(0, keepdim=True)  # (1, H, W)
         counts.append(confusion_counts(predicted, torch.from_numpy(target)[None], num_classes, IGNORE))
         if visit is not None:
