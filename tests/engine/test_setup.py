@@ -70,13 +70,36 @@ def test_precision():
     assert resolve_precision("fp32", "cpu") == "fp32"
     assert resolve_precision("bf16", "cpu") == "bf16"
     assert resolve_precision("auto", "mps") == "fp32"
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    if "avx512_bf16" in flags:
-        assert resolve_precision("auto", "cpu") == "bf16"
     with make_autocast("bf16", "cpu")():
         assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.bfloat16
     with make_autocast("fp32", "cpu")():
         assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "amx_tile", "precision"),
+    [(True, False, "bf16"), (False, True, "bf16"), (True, True, "bf16"), (False, False, "fp32"), (None, None, "fp32")],
+)
+def test_automatic_precision_follows_the_processor(monkeypatch, avx512_bf16, amx_tile, precision):
+    for name, found in (("avx512_bf16", avx512_bf16), ("amx_tile", amx_tile)):
+        if found is None:  # a torch without the check
+            monkeypatch.delattr(torch.cpu, f"_is_{name}_supported", raising=False)
+        else:
+            monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda found=found: found, raising=False)
+    assert resolve_precision("auto", "cpu") == precision
+
+
+def test_torch_has_the_checks_that_automatic_precision_asks():
+    assert callable(torch.cpu._is_avx512_bf16_supported)
+    assert callable(torch.cpu._is_amx_tile_supported)
+
+
+@pytest.mark.parametrize(("emulated_only", "precision"), [(False, "bf16"), (True, "fp32")])
+def test_automatic_precision_on_cuda_does_not_count_emulation(monkeypatch, emulated_only, precision):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or not emulated_only
+    )
+    assert resolve_precision("auto", "cuda") == precision
 
 
 def test_one_cycle_rises_to_the_full_rate_and_falls():
