@@ -1,4 +1,4 @@
-"""Losses between class logits and class maps."""
+"""Losses between class logits and class maps, computed in float32, or in float64 for such logits."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         logits: (N, K, H, W), any real numbers; softmax is applied here, once.
         target: (N, H, W) integer classes 0..K-1, or `IGNORE`.
     """
-    total = F.cross_entropy(logits.float(), target.long(), ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(_widen(logits), target.long(), ignore_index=IGNORE, reduction="sum")
     return total / (target != IGNORE).sum().clamp(min=1)
 
 
@@ -34,7 +34,7 @@ def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
         target: (N, H, W) integer classes 0..K-1, or `IGNORE`.
         smooth: s, which makes an absent class that is not predicted a loss of 0.
     """
-    probabilities = logits.float().softmax(dim=1)
+    probabilities = _widen(logits).softmax(dim=1)
     counted = (target != IGNORE).unsqueeze(1)  # (N, 1, H, W)
     classes = torch.where(target == IGNORE, 0, target).long()
     truth = F.one_hot(classes, logits.shape[1]).movedim(-1, 1) * counted  # (N, K, H, W)
@@ -59,3 +59,8 @@ CRITERIA: dict[str, Criterion] = {
 def build_criterion(name: str) -> Criterion:
     """Return the loss of that name."""
     return CRITERIA[name]
+
+
+def _widen(logits: Tensor) -> Tensor:
+    """Return logits of float32 at least: sums over many pixels lose too much in half precision."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
