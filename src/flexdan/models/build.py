@@ -1,6 +1,10 @@
 """Building networks from settings; the one place of this room that reads a configuration."""
 
 import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +13,29 @@ from torch import nn
 from flexdan.config import SegmentationNetworkConfig, UserError
 from flexdan.models.segmentation import ConcatenationFCN, ZhengSN
 
-SEGMENTATION_NETWORKS = {"ConcatenationFCN": ConcatenationFCN, "ZhengSN": ZhengSN}
+
+def _concatenation_fcn(settings: SegmentationNetworkConfig, input_channels: int, num_classes: int) -> nn.Module:
+    return ConcatenationFCN(
+        input_channels=input_channels,
+        output_channels=num_classes,
+        input_block_depth=settings.input_block_depth,
+        num_fcn_blocks=settings.num_fcn_blocks,
+        block_depth=settings.block_depth,
+        first_layer_out_channels=settings.first_layer_out_channels,
+        block_pattern=settings.block_pattern,
+        upsampling_pattern=settings.upsampling_pattern,
+        pool_first_block=settings.pool_first_block,
+    )
+
+
+def _zheng_sn(settings: SegmentationNetworkConfig, input_channels: int, num_classes: int) -> nn.Module:
+    return ZhengSN(input_channels=input_channels, output_channels=num_classes)
+
+
+SEGMENTATION_NETWORKS: dict[str, Callable[[SegmentationNetworkConfig, int, int], nn.Module]] = {
+    "ConcatenationFCN": _concatenation_fcn,
+    "ZhengSN": _zheng_sn,
+}
 
 
 def build_segmentation_network(
@@ -21,7 +47,7 @@ def build_segmentation_network(
         settings: the `sn` section.
         input_channels: channels of the images.
         num_classes: number of classes, background included.
-        image_size: height and width on which a network of the user's own is tried once.
+        image_size: height and width on which a network of the user's own is tried, in prediction and in training.
 
     Returns:
         A network that maps (N, C, H, W) images to (N, classes, H, W) logits, with fresh weights.
@@ -29,28 +55,16 @@ def build_segmentation_network(
     Raises:
         UserError: for a network that is not known, cannot be imported or does not give such logits.
     """
-    channels = {"input_channels": input_channels, "output_channels": num_classes}
     if settings.model_type not in SEGMENTATION_NETWORKS:
         network = _import_network(settings.model_type, settings.model_args)
-        _try_network(network, settings.model_type, (1, input_channels, *image_size), num_classes)
+        _try_network(network, settings.model_type, (input_channels, *image_size), num_classes)
         return network
     if settings.model_args:
         raise UserError(
             f"sn.model_args is {settings.model_args}: {settings.model_type} takes its arguments from the other "
             "settings of the section; model_args is for a network of your own"
         )
-    if settings.model_type == "ZhengSN":
-        return ZhengSN(**channels)
-    return ConcatenationFCN(
-        **channels,
-        input_block_depth=settings.input_block_depth,
-        num_fcn_blocks=settings.num_fcn_blocks,
-        block_depth=settings.block_depth,
-        first_layer_out_channels=settings.first_layer_out_channels,
-        block_pattern=settings.block_pattern,
-        upsampling_pattern=settings.upsampling_pattern,
-        pool_first_block=settings.pool_first_block,
-    )
+    return SEGMENTATION_NETWORKS[settings.model_type](settings, input_channels, num_classes)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -66,32 +80,67 @@ def _import_network(path: str, arguments: dict[str, Any]) -> nn.Module:
             f"sn.model_type is {path!r}: say one of {known}, or the import path of a class of your own, "
             "such as monai.networks.nets.BasicUNet"
         )
-    try:
-        network_class = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"sn.model_type {path!r} cannot be imported: {error}") from error
-    try:
-        network = network_class(**arguments)
-    except Exception as error:  # whatever a user's class raises on its arguments
-        raise UserError(f"{path} cannot be built with sn.model_args {arguments}: {error}") from error
+    with _current_folder_first():
+        try:
+            network_class = getattr(importlib.import_module(module_name), class_name)
+        except Exception as error:  # whatever a user's file raises when it runs
+            raise UserError(
+                f"sn.model_type {path!r} cannot be imported: {_reason(error)}; files in the current folder are found, "
+                "and installed packages"
+            ) from error
+        try:
+            network = network_class(**arguments)
+        except Exception as error:  # whatever a user's class raises on its arguments
+            raise UserError(f"{path} cannot be built with sn.model_args {arguments}: {_reason(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"sn.model_type {path!r} is no torch.nn.Module")
     return network
 
 
-def _try_network(network: nn.Module, name: str, shape: tuple[int, ...], num_classes: int) -> None:
-    training = network.training
+@contextmanager
+def _current_folder_first() -> Iterator[None]:
+    """Let Python search the current folder first, as `python -m` does and an installed command does not."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
     try:
-        with torch.inference_mode():
-            logits = network.eval()(torch.zeros(shape))
-    except Exception as error:  # whatever a user's network raises on an input
-        raise UserError(f"{name} fails on an input of shape {shape}: {error}; check sn.model_args") from error
+        yield
     finally:
-        network.train(training)
+        with suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def _try_network(network: nn.Module, name: str, shape: tuple[int, int, int], num_classes: int) -> None:
+    """Run a network as prediction and as training do; its statistics, modes and the random numbers stay as they are.
+
+    Without gradients, but not in inference mode: a lazy layer makes its weights here, and they are to learn.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        _try_forward(network.eval(), name, "prediction", (1, *shape), num_classes)
+        buffers = [(place, buffer, buffer.clone()) for place, buffer in network.named_buffers()]
+        _try_forward(network.train(), name, "training", (2, *shape), num_classes)
+        for place, buffer, value in buffers:  # batch norm has taken the zeros into its statistics
+            owner, _, leaf = place.rpartition(".")
+            setattr(network.get_submodule(owner), leaf, buffer.copy_(value))
+    for module, training in modes:
+        module.training = training
+
+
+def _try_forward(network: nn.Module, name: str, what: str, shape: tuple[int, ...], num_classes: int) -> None:
+    try:
+        logits = network(torch.zeros(shape))
+    except Exception as error:  # whatever a user's network raises on an input
+        raise UserError(
+            f"{name} fails in {what} on an input of shape {shape}: {_reason(error)}; check sn.model_args"
+        ) from error
     expected = (shape[0], num_classes, *shape[2:])
     got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if got != expected:
         raise UserError(
-            f"{name} gives {got} for an input of shape {shape}, but logits of shape {expected} are needed: "
+            f"{name} gives {got} in {what} for an input of shape {shape}, but logits of shape {expected} are needed: "
             "check sn.model_args and sn.output_channels"
         )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
