@@ -12,8 +12,8 @@ class SegmentationNetworkConfig:
 
     Args:
         model_type: ConcatenationFCN, ZhengSN, or the import path of a class of your own that maps (N, C, H, W) images
-            to (N, classes, H, W) logits, such as monai.networks.nets.BasicUNet, or mynet.MyNet for a file mynet.py in the
-            current folder.
+            to (N, classes, H, W) logits, such as monai.networks.nets.BasicUNet, or mynet.MyNet for a file mynet.py in
+            the current folder.
         model_args: arguments of your own class; the other settings of this section, input_channels and
             output_channels excepted, apply to ConcatenationFCN only.
         input_channels: channels of the images; auto: as the manifest says.
