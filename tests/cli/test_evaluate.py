@@ -125,3 +125,27 @@ def test_figures_are_those_of_the_validation_during_training(make_manifest, tmp_
     lines = [json.loads(line) for line in (run / "record.jsonl").read_text().splitlines()]
     epoch = next(line for line in lines if line["event"] == "epoch")
     assert {ours: epoch[ours] for ours in names} == {ours: pooled[theirs] for ours, theirs in names.items()}
+
+
+def test_a_checkpoint_file_is_its_own_weights(make_run, make_manifest, capsys):
+    run = make_run(manifest=make_manifest(), weights=("best", "last"))
+    for which in ("best", "last"):
+        assert main(["evaluate", str(run / "last.ckpt"), "--weights", which, "--device", "cpu"]) == 2
+        assert f"last.ckpt is a checkpoint: leave --weights {which} out" in capsys.readouterr().err
+    assert main(["evaluate", str(run / "last.ckpt"), "--device", "cpu"]) == 0
+    figures = json.loads((run / "evaluation/val-last/metrics.json").read_text())
+    assert (figures["weights"], figures["epoch"]) == ("last", 8)
+    (run / "last.ckpt").rename(run / "kept.ckpt")
+    assert main(["evaluate", str(run / "kept.ckpt"), "--device", "cpu"]) == 0
+    assert json.loads((run / "evaluation/val-kept/metrics.json").read_text())["weights"] == "kept"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_output_that_cannot_be_a_folder_stops_before_any_work(make_run, tmp_path, capsys, monkeypatch, place, force):
+    monkeypatch.setattr("flexdan.cli.evaluate.load_segmenter", lambda *_: pytest.fail("too late"))
+    (tmp_path / "file").write_text("mine")
+    assert main(["evaluate", str(make_run()), "--device", "cpu", "-o", str(tmp_path / place), *force]) == 2
+    message = f"cannot write into the folder {tmp_path / place}: {tmp_path / 'file'} is a file"
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"

@@ -152,6 +152,37 @@ def test_missing_path_stops_before_anything_is_done(make_run, picture, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "taken", "x" * 300])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_output_that_cannot_be_a_folder_stops_before_any_work(
+    make_run, picture, tmp_path, capsys, monkeypatch, place, force
+):
+    monkeypatch.setattr("flexdan.cli.predict.find_images", lambda _: pytest.fail("too late"))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/mask").touch()
+    image, before = picture(tmp_path / "a.png", (20, 30)), files(tmp_path)
+    assert predict("run", image, "-o", tmp_path / place, *force) == 2
+    assert f"cannot write into the folder {tmp_path / place}" in capsys.readouterr().err
+    assert files(tmp_path) == before
+
+
+def test_the_check_of_the_output_leaves_no_folder(make_run, picture, tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    for place in ("new/sub", "there"):
+        assert predict("no run", picture(tmp_path / "a.png", (20, 30)), "-o", tmp_path / place) == 2
+        assert "no run folder" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_weights_of_a_checkpoint_file_cannot_be_chosen(make_run, picture, tmp_path, capsys):
+    checkpoint, image = make_run() / "best.ckpt", picture(tmp_path / "a.png", (20, 30))
+    assert predict(checkpoint, image, "-o", tmp_path / "out", "--weights", "last") == 2
+    assert "best.ckpt is a checkpoint: leave --weights last out" in capsys.readouterr().err
+    assert predict(checkpoint, image, "-o", tmp_path / "out") == 0
+
+
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_help_imports_no_torch(command):
     code = f"import sys; from flexdan.cli.main import main; main([{command!r}, '--help'])"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter
+from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, weights_name
 from flexdan.cli.parser import describe
 from flexdan.config.errors import UserError
 
@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = argparse.ArgumentParser(prog="flexdan evaluate", **describe(WHAT, EXAMPLES))
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="run folder")
+    add("run", type=Path, metavar="RUN", help="run folder, or a checkpoint file")
     add("--split", default="val", help="split of the manifest to measure; default: val")
     add("--manifest", type=Path, metavar="FILE", help="default: the manifest of the training")
     add(
@@ -50,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="default: RUN/evaluation/SPLIT, with -last, -tta or -scale added where they apply",
+        help="default: RUN/evaluation/SPLIT, with the weights (unless best), -tta or -scale added where they apply",
     )
     add("--json", action="store_true", help="print the figures as JSON instead of a table")
     add_network_options(parser)
@@ -60,11 +60,12 @@ def make_parser() -> argparse.ArgumentParser:
 def run(argv: list[str]) -> int:
     """Run the command."""
     options = make_parser().parse_args(argv)
-    from flexdan.config.files import atomic_path, refuse_existing
+    from flexdan.config.files import atomic_path, check_folder, refuse_existing
 
     output = options.output or _default_output(options)
+    check_folder(output)
     refuse_existing(output, options.force)
-    network = load_segmenter(options.run, options)
+    network = load_segmenter(options)
     manifest, records, left_out = _find_records(options, network)
     examples = Examples(records)
     small, full = _evaluate(network, records, examples)
@@ -73,7 +74,7 @@ def run(argv: list[str]) -> int:
         "manifest": str(manifest),
         "images": len(records),
         "unannotated_left_out": left_out,
-        "weights": options.weights,
+        "weights": network.weights,
         "epoch": network.epoch,
         "tta": options.tta,
         "scale": options.scale,
@@ -97,7 +98,8 @@ def run(argv: list[str]) -> int:
 
 def _default_output(options: argparse.Namespace) -> Path:
     folder = options.run.parent if options.run.is_file() else options.run
-    marks = [options.split] + ["last"] * (options.weights == "last") + ["tta"] * options.tta
+    weights = weights_name(options)
+    marks = [options.split] + [weights] * (weights != "best") + ["tta"] * options.tta
     marks += [f"scale{options.scale:g}"] if options.scale else []
     return folder / "evaluation" / "-".join(marks)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flexdan.config.errors import UserError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `evaluate` and `predict` share."""
     add = parser.add_argument
-    add("--weights", choices=("best", "last"), default="best", help="of the run; default: best")
+    add("--weights", choices=("best", "last"), help="of the run folder; default: best")
     add("--tta", action="store_true", help="average over the image and its mirror images; takes four times as long")
     add(
         "--scale",
@@ -43,6 +42,7 @@ class Segmenter:
     Args:
         network: images to logits; with test-time augmentation where that was asked for.
         config: the resolved settings of its training.
+        weights: best, last, or the name of the checkpoint file that was given.
         epoch: after which its weights were taken.
         channels: of its input.
         num_classes: background included.
@@ -54,6 +54,7 @@ class Segmenter:
 
     network: "nn.Module"
     config: "RunConfig"
+    weights: str
     epoch: int
     channels: int
     num_classes: int
@@ -63,12 +64,28 @@ class Segmenter:
     segment: "Callable[[np.ndarray], np.ndarray]"
 
 
-def load_segmenter(run: Path, options: argparse.Namespace) -> Segmenter:
+def weights_name(options: argparse.Namespace) -> str:
+    """Return which weights the options name: best, last, or the name (without suffix) of a checkpoint file.
+
+    Raises:
+        UserError: if there is a checkpoint file and --weights too.
+    """
+    if not options.run.is_file():
+        return options.weights or "best"
+    if options.weights:
+        raise UserError(
+            f"{options.run} is a checkpoint: leave --weights {options.weights} out, or name the run folder instead"
+        )
+    return options.run.stem
+
+
+def load_segmenter(options: argparse.Namespace) -> Segmenter:
     """Load the network of a run as the options say.
 
     Raises:
         UserError: if the run has no such weights, or an option is out of its range.
     """
+    weights = weights_name(options)
     if options.scale is not None and not 0 < options.scale <= 16:
         raise UserError(f"--scale is {options.scale}: it must be above 0 and at most 16")
     if not 0 <= options.overlap <= 0.9:
@@ -81,7 +98,7 @@ def load_segmenter(run: Path, options: argparse.Namespace) -> Segmenter:
     from flexdan.engine.precision import make_autocast, resolve_precision
     from flexdan.inference import FlipMean, predict_image
 
-    loaded = load_run(run, options.weights)
+    loaded = load_run(options.run, options.weights or "best")
     config = loaded.config
     channels, classes, size = network_shape(config)
     found = torch.accelerator.current_accelerator(check_available=True) if options.device == "auto" else None
@@ -105,6 +122,7 @@ def load_segmenter(run: Path, options: argparse.Namespace) -> Segmenter:
     return Segmenter(
         network=FlipMean(network) if options.tta else network,
         config=config,
+        weights=weights,
         epoch=loaded.epoch,
         channels=channels,
         num_classes=classes,

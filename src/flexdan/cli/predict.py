@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter
+from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, weights_name
 from flexdan.cli.parser import describe
 from flexdan.config.errors import UserError
 
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = argparse.ArgumentParser(prog="flexdan predict", **describe(WHAT, EXAMPLES))
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="run folder")
+    add("run", type=Path, metavar="RUN", help="run folder, or a checkpoint file")
     add("images", type=Path, nargs="+", metavar="IMAGES", help="image files, folders of images, or a manifest (.csv)")
     add("-o", "--output", type=Path, metavar="FOLDER", required=True, help="where the results go")
     add("--split", help="of the manifest: only the images of this split")
@@ -62,13 +62,18 @@ def run(argv: list[str]) -> int:
     options = make_parser().parse_args(argv)
     if options.force and options.skip_existing:
         raise UserError("--force and --skip-existing are both there: say one of them")
+    from flexdan.config.files import check_folder
+
+    for kind in options.save:
+        check_folder(options.output / kind)
+    weights_name(options)
     import torch
 
     from flexdan.cli.progress import track
 
     named = unique_names(find_images(options))
     todo = _without_existing(named, options)
-    network = load_segmenter(options.run, options)
+    network = load_segmenter(options)
     if options.mask_format == "binary" and network.num_classes > 2:
         raise UserError(
             f"--mask-format is binary, but the network has {network.num_classes} classes: say index or auto"

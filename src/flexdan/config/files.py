@@ -3,7 +3,8 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import ENOTDIR
 from pathlib import Path
 
 from flexdan.config.errors import UserError
@@ -28,6 +29,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder(path: str | Path) -> None:
+    """Raise a `UserError` if no file can be written into `path`, a folder that may not exist yet; nothing stays behind.
+
+    It is tried, since permissions alone do not tell: the place may be below a file, or on a disk that is read-only.
+    """
+    path = Path(path)
+    made: list[Path] = []
+    try:
+        if in_the_way := [place for place in (path, *path.parents) if place.is_file()]:
+            raise NotADirectoryError(ENOTDIR, f"{in_the_way[0]} is a file")
+        for folder in (*reversed(path.parents), path):
+            if not folder.is_dir():
+                folder.mkdir()
+                made.append(folder)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write into the folder {path}: {reason}; name another place with -o") from error
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):  # not empty: another process uses it already
+                folder.rmdir()
 
 
 def refuse_existing(path: str | Path, force: bool) -> None:
