@@ -1,7 +1,7 @@
 """Time and memory of one training step: the plain loop against ours, and both against the processor's matmul rate.
 
 Each variant runs in a process of its own, on the same random batch, so that peak memory is its own. "plain" is the loop
-of a tutorial: fp32, NCHW. "ours" is what `flexdan train` does: channels-last, bf16 where the processor has it, and freed
+of a tutorial: fp32, NCHW. "ours" is what `flexdan train` does: channels-last, bf16 where the processor has it, freed
 memory kept for the next step.
 
     python benchmarks/step.py
