@@ -1,5 +1,7 @@
 """`flexdan train` and `flexdan config show` as a user runs them."""
 
+import re
+
 import pytest
 import yaml
 
@@ -40,6 +42,16 @@ def test_train_and_do_not_overwrite(discs, tmp_path, capsys):
     assert train(discs, tmp_path / "run", "--force", "--seed=5") == 0
     again = read_record(tmp_path / "run" / "record.jsonl")
     assert (first[0]["seed"], again[0]["seed"], len(again)) == (0, 5, 4)
+
+
+def test_a_terminal_sees_a_bar_with_the_time_left_and_live_metrics(discs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    monkeypatch.setenv("COLUMNS", "160")
+    assert train(discs, tmp_path / "run") == 0
+    seen = capsys.readouterr().out
+    assert "decoding images" in seen
+    assert "epoch 2/2" in seen
+    assert re.search(r"left.*train_loss \d\.\d{4}", seen)
 
 
 def test_resume_keeps_the_settings_of_the_run(discs, tmp_path, capsys):

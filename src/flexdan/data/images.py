@@ -122,7 +122,7 @@ def _open(path: Path, decode: bool, palette: bool = True) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
     except Exception as error:  # decoders meet damaged files with errors of every kind
-        raise UserError(f"{path} cannot be read as an image: {error or type(error).__name__}") from error
+        raise UserError(f"{path} cannot be read as an image: {str(error) or type(error).__name__}") from error
 
 
 def _open_pillow(path: Path, decode: bool, palette: bool) -> Any:

@@ -1,7 +1,8 @@
 """What a person sees of a training: a bar with the time left and live metrics, a line per epoch, and the log file."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,13 @@ class TrainingProgress:
         self._console.print(line, markup=False)
         self._logger.info(line)
 
-    def track(self, items: Iterable, what: str) -> Iterable:
+    def track(self, items: Iterable, what: str) -> Iterator:
         """Go through items under a bar of their own."""
-        return self._bar.track(items, description=what) if not self._bar.disable else items
+        task = self._bar.add_task(what, total=length_hint(items), live="")
+        for item in items:
+            yield item
+            self._bar.advance(task)
+        self._bar.remove_task(task)
 
     def begin(self, total: int, done: int) -> None:
         """Show the bar of a training of so many batches in all."""
