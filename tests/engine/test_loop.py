@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from flexdan.config import UserError, config_from_mapping
 from flexdan.config.record import NUMBERS_THAT_VARY
 from flexdan.engine import best_epoch, load_run, read_record, train
-from flexdan.engine.loop import validate
+from flexdan.engine.epoch import validate
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import build_parts, gather_data
 
@@ -122,14 +122,14 @@ def kill_in_epoch(settings_file: Path, folder: Path, epoch: int) -> None:
     """Train in a process of its own, which is killed with SIGKILL at the second update of an epoch."""
     code = f"""
 import os, signal, sys
-import flexdan.engine.loop as loop
-step, calls = loop.supervised_step, []
+import flexdan.engine.epoch as epoch
+step, calls = epoch.supervised_step, []
 def deadly(*arguments, **named):
     calls.append(1)
     if len(calls) == 3 * ({epoch} - 1) + 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(*arguments, **named)
-loop.supervised_step = deadly
+epoch.supervised_step = deadly
 from flexdan.cli.main import main
 sys.exit(main(["train", "--config", {str(settings_file)!r}, "-o", {str(folder)!r}]))
 """

@@ -1,30 +1,21 @@
 """The training loop: the order of things, checkpoints and records."""
 
 import math
-import resource
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast, gather_object
-from torch import Tensor
 
-from flexdan.config import METRICS, RunConfig, UserError, network_shape
-from flexdan.data.dataset import epoch_seed
-from flexdan.data.tensors import to_tensor
+from flexdan.config import METRICS, RunConfig, UserError
 from flexdan.engine.checkpoint import save_checkpoint
+from flexdan.engine.epoch import train_epoch, validate
 from flexdan.engine.progress import TrainingProgress, epoch_line
 from flexdan.engine.record import append_event, end_event
 from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, gather_data, resolve_config
 from flexdan.engine.start import describe_run, restore_run, start_run, training_state
 from flexdan.engine.tensorboard import TensorBoard
-from flexdan.inference import evaluate_batches
-from flexdan.strategies import NonFiniteLossError, supervised_step
+from flexdan.strategies import NonFiniteLossError
 
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict[str, Any]]:
@@ -91,7 +82,7 @@ def _run_epochs(
             )
             break
         progress.begin_epoch(epoch, num_epochs)
-        row = _train_epoch(parts, config, epoch, progress) | validate(parts, config, progress)
+        row = train_epoch(parts, config, epoch, progress) | validate(parts, config, progress)
         _plateau_step(parts, config, row)
         history.append(row)
         best = best_epoch(history, config.training.best_metric) is row
@@ -112,92 +103,6 @@ def _run_epochs(
             f"{reason}: best {metric} {best_row[metric]:.4f} in epoch {best_row['epoch']}; run folder {folder}"
         )
     return history
-
-
-def _train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
-    rank, accumulate = parts.accelerator.process_index, config.training.gradient_accumulation_steps
-    parts.train_loader.set_epoch(epoch)  # accelerate counts passes itself otherwise, and a resumed run starts at 0
-    torch.manual_seed(epoch_seed(config.seed, epoch, rank))  # for networks that draw, such as by dropout
-    parts.network.train()
-    start, losses, images_seen, lr = time.perf_counter(), [], 0, 0.0
-    total = len(parts.train_loader)
-    for position, (pixels, classes) in enumerate(parts.train_loader):
-        generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch, rank, position))
-        images, targets = _to_input(parts, config, pixels, classes, generator)
-        first = position - position % accumulate
-        update = position + 1 == min(first + accumulate, total)
-        with nullcontext() if update else parts.accelerator.no_sync(parts.network):
-            step = supervised_step(
-                parts.network,
-                parts.optimizer,
-                images,
-                targets,
-                criterion=parts.criterion,
-                autocast=parts.autocast,
-                backward=parts.accelerator.backward,
-                accumulate=min(accumulate, total - first),
-                update=update,
-            )
-        lr = parts.optimizer.param_groups[0]["lr"]
-        if update and isinstance(parts.scheduler, torch.optim.lr_scheduler.LambdaLR):
-            parts.scheduler.step()
-        losses.append((step["train_loss"], len(images)))
-        images_seen += len(images)
-        progress.advance(f"train_loss {step['train_loss']:.4f}")
-    losses = gather_object(losses)
-    seconds = time.perf_counter() - start
-    return {
-        "epoch": epoch,
-        "train_loss": sum(loss * count for loss, count in losses) / sum(count for _, count in losses),
-        "lr": lr,
-        "seconds": round(seconds, 3),
-        "images_per_second": round(images_seen * parts.accelerator.num_processes / seconds, 3),
-        "peak_memory_mib": _peak_memory_mib(parts.accelerator.device),
-    }
-
-
-def _to_input(
-    parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Turn bytes (N, h, w, C) and classes (N, h, w) into augmented, normalised network input (N, C, h, w)."""
-    images, targets = parts.augmentation(pixels.movedim(-1, 1), classes, generator)
-    images = (images - config.data.mean) / config.data.std
-    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
-    return images.contiguous(memory_format=layout), targets
-
-
-def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
-    """Return loss and pooled metrics over the validation images of all processes."""
-    device = parts.accelerator.device
-    for buffer in parts.bare.buffers():  # each process has its own batch-norm statistics; the first one's are saved
-        broadcast(buffer)
-    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for pixels, targets in parts.val_loader:
-            images = to_tensor(pixels.to(device), config.data.mean, config.data.std)
-            yield images.contiguous(memory_format=layout), targets.long()
-            progress.advance()
-
-    result = evaluate_batches(
-        parts.bare,
-        batches(),
-        num_classes=network_shape(config)[1],
-        loss=parts.criterion,
-        autocast=parts.autocast,
-        device=device,
-    )
-    joined = parts.accelerator.reduce(
-        {"counts": result.counts.sum(0).to(device), "loss": _double(result.loss_sum, device)}
-    )
-    pooled = type(result)(joined["counts"][None].cpu(), float(joined["loss"]))
-    metrics = pooled.metrics()
-    names = {"val_acc": "accuracy", "iou_score": "iou", "dice": "dice", "precision": "precision", "recall": "recall"}
-    return {"val_loss": pooled.loss} | {ours: metrics[theirs] for ours, theirs in names.items()}
-
-
-def _double(value: float, device: torch.device) -> Tensor:
-    return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
 def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any]) -> None:
@@ -221,11 +126,3 @@ def _stops_early(history: list[dict[str, Any]], config: RunConfig) -> bool:
     if not patience or not history:
         return False
     return history[-1]["epoch"] - best_epoch(history, config.training.best_metric)["epoch"] >= patience
-
-
-def _peak_memory_mib(device: torch.device) -> float:
-    """Return the most memory used so far, in MiB: of the GPU by torch, else of this process."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
