@@ -102,6 +102,7 @@ def _run_epochs(
         progress.say(
             f"{reason}: best {metric} {best_row[metric]:.4f} in epoch {best_row['epoch']}; run folder {folder}"
         )
+    parts.accelerator.wait_for_everyone()  # a process that left early would break the connections of the others
     return history
 
 
