@@ -1,6 +1,7 @@
 """`flexdan train`."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -70,6 +71,9 @@ def run(argv: Sequence[str]) -> int:
     from flexdan.engine import train
 
     train(config, folder, resume=bool(arguments.resume))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all is written; torch's connections can abort the interpreter's end
+        sys.stdout.flush()
+        os._exit(0)
     return 0
 
 
