@@ -71,7 +71,7 @@ def run(argv: Sequence[str]) -> int:
     from flexdan.engine import train
 
     train(config, folder, resume=bool(arguments.resume))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all is written; torch's connections can abort the interpreter's end
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all is written, and torch's connections can abort the teardown
         sys.stdout.flush()
         os._exit(0)
     return 0
