@@ -37,7 +37,7 @@ def measure_step(precision: str, channels_last: bool, keep: bool, options: argpa
     from flexdan.engine.allocator import keep_freed_memory
     from flexdan.losses import cross_entropy
     from flexdan.models import ConcatenationFCN
-    from flexdan.strategies import supervised_step
+    from flexdan.strategies import Batch, Means, Player, Players, supervised_step
 
     if keep:
         keep_freed_memory()
@@ -46,14 +46,16 @@ def measure_step(precision: str, channels_last: bool, keep: bool, options: argpa
     resolved = resolve_precision(precision, "cpu")
     network = ConcatenationFCN(num_fcn_blocks=5, block_depth=1, first_layer_out_channels=64).to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    players = Players(sn=Player(network=network, bare=network, optimizer=optimizer))
     size = (options.batch_size, 3, *options.size)
     images = torch.randn(size).contiguous(memory_format=layout)
     targets = torch.randint(2, (size[0], *size[2:]))
-    autocast = make_autocast(resolved, "cpu")
+    batches = [Batch(images=images, targets=targets)]
+    means = Means(criterion=cross_entropy, autocast=make_autocast(resolved, "cpu"))
     before = peak_mib()
 
     def step() -> None:
-        supervised_step(network, optimizer, images, targets, criterion=cross_entropy, autocast=autocast)
+        supervised_step(players, batches, means)
 
     with FlopCounterMode(display=False) as counter:
         step()

@@ -70,7 +70,7 @@ def test_training_learns_and_leaves_a_full_record(discs, tmp_path):
     assert start["environment"]["packages"]["torch"]
     assert set(rows[0]) == {
         "event", "epoch", "train_loss", "val_loss", "val_acc", "iou_score", "dice", "precision", "recall", "lr",
-        "seconds", "images_per_second", "peak_memory_mib",
+        "sn_updates", "seconds", "images_per_second", "peak_memory_mib",
     }  # fmt: skip
     assert [row["epoch"] for row in rows] == list(range(1, 26))
     assert end["best"]["iou_score"] == max(row["iou_score"] for row in rows)
@@ -123,13 +123,13 @@ def kill_in_epoch(settings_file: Path, folder: Path, epoch: int) -> None:
     code = f"""
 import os, signal, sys
 import flexdan.engine.epoch as epoch
-step, calls = epoch.supervised_step, []
-def deadly(*arguments, **named):
-    calls.append(1)
-    if len(calls) == 3 * ({epoch} - 1) + 2:
+build = epoch.build_step
+def deadly(config, number, iteration):
+    calls.append(number)
+    if calls.count({epoch}) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(*arguments, **named)
-epoch.supervised_step = deadly
+    return build(config, number, iteration)
+calls, epoch.build_step = [], deadly
 from flexdan.cli.main import main
 sys.exit(main(["train", "--config", {str(settings_file)!r}, "-o", {str(folder)!r}]))
 """
@@ -292,7 +292,7 @@ def evaluate_run(folder: Path) -> dict[str, float]:
     loaded = load_run(folder, "last")
     data = gather_data(loaded.config)
     parts = build_parts(loaded.config, data)
-    parts.bare.load_state_dict(loaded.network.state_dict())
+    parts.players.sn.bare.load_state_dict(loaded.network.state_dict())
     with TrainingProgress(shown=False) as progress:
         return validate(parts, loaded.config, progress)
 
@@ -340,7 +340,6 @@ def test_two_processes_with_one_image_each_equal_one_process_with_two(discs, tmp
         ({"data__manifest": "nowhere.csv"}, "cannot read the manifest"),
         ({"data__train_split": "training"}, "its splits are train, val"),
         ({"sn__output_channels": 2, "data__val_split": "test"}, "no images in the split 'test'"),
-        ({"strategy": "dan"}, "supervised only"),
     ],
 )
 def test_mistakes_are_refused(discs, tmp_path, changes, message):

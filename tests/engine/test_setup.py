@@ -9,14 +9,8 @@ import torch
 from flexdan.config import RunConfig, SchedulerConfig, UserError, config_from_mapping
 from flexdan.data import ImageRecord
 from flexdan.engine import make_autocast, resolve_precision
-from flexdan.engine.setup import (
-    TrainingData,
-    build_network,
-    build_optimizer,
-    build_scheduler,
-    one_cycle,
-    resolve_config,
-)
+from flexdan.engine.optimizers import build_optimizer, build_scheduler, one_cycle
+from flexdan.engine.setup import TrainingData, build_network, resolve_config
 
 
 def data(size: tuple[int, int], channels: int = 3, values: str = "instances") -> TrainingData:

@@ -5,7 +5,7 @@ from flexdan.config.data import IGNORE, AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
 from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file
-from flexdan.config.run import RunConfig, network_shape, setting_values, to_dict, to_yaml
+from flexdan.config.run import RunConfig, network_shape, setting_values, to_dict, to_yaml, with_settings
 from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "setting_values",
     "to_dict",
     "to_yaml",
+    "with_settings",
 ]

@@ -22,7 +22,8 @@ class SegmentationNetworkConfig:
         num_fcn_blocks: FCN blocks; the outputs of the last three are joined.
         block_depth: convolutions in each FCN block.
         first_layer_out_channels: channels after the first convolution.
-        block_pattern: single_run doubles the channels at every convolution, double_run at every second one of a block.
+        block_pattern: single_run doubles the channels at every convolution, double_run at every second one of a block,
+            single_width never.
         upsampling_pattern: which blocks are upsampled to the image size and joined.
         pool_first_block: let the first FCN block start with a pool too.
     """
@@ -35,7 +36,7 @@ class SegmentationNetworkConfig:
     num_fcn_blocks: int = 5
     block_depth: int = 1
     first_layer_out_channels: int = 64
-    block_pattern: Literal["single_run", "double_run"] = "double_run"
+    block_pattern: Literal["single_run", "double_run", "single_width"] = "double_run"
     upsampling_pattern: Literal["last_three"] = "last_three"
     pool_first_block: bool = False
 
@@ -66,10 +67,14 @@ class EvaluationNetworkConfig:
         depth_fcn_block: FlexVGG: convolutions in each FCN block.
         first_layer_out_channels: FlexVGG: channels after the first convolution.
         fcn_block_pattern: FlexVGG: when the channels double, as in the SN.
+        head: FlexVGG: what its linear layers see of the last maps; flatten: all values, as in the log; global_average:
+            the mean of each channel, which takes far less memory.
         depth_linear_block: FlexVGG: linear layers that each halve the width.
         linear_block_pattern: FlexVGG: how the linear layers narrow.
         first_linear_layer_out_features: FlexVGG: width after the first linear layer.
-        out_features: scores for each image.
+        out_features: FlexVGG: scores for each image.
+        spectral_norm: divide every weight of the EN by its largest singular value (Miyato et al. 2018), which
+            bounds how steep the EN can get.
     """
 
     model_type: Literal["FlexVGG", "ZhengEN"] = "FlexVGG"
@@ -78,11 +83,13 @@ class EvaluationNetworkConfig:
     num_fcn_blocks: int = 4
     depth_fcn_block: int = 2
     first_layer_out_channels: int = 64
-    fcn_block_pattern: Literal["single_run", "double_run"] = "double_run"
+    fcn_block_pattern: Literal["single_run", "double_run", "single_width"] = "double_run"
+    head: Literal["flatten", "global_average"] = "flatten"
     depth_linear_block: int = 1
     linear_block_pattern: Literal["single_run"] = "single_run"
     first_linear_layer_out_features: int = 128
     out_features: int = 1
+    spectral_norm: bool = False
 
     def __post_init__(self):
         for name in (
@@ -99,3 +106,8 @@ class EvaluationNetworkConfig:
                 raise UserError(f"en.{name} is {value}: it must be at least 1")
         if self.depth_linear_block < 0:
             raise UserError(f"en.depth_linear_block is {self.depth_linear_block}: it must be 0 or more")
+        if self.first_linear_layer_out_features >> self.depth_linear_block < 1:
+            raise UserError(
+                f"en.depth_linear_block is {self.depth_linear_block}: each of these layers halves the width, and "
+                f"en.first_linear_layer_out_features is only {self.first_linear_layer_out_features}"
+            )

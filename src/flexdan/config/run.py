@@ -1,6 +1,7 @@
 """The configuration of one run: every section in one frozen object."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 import yaml
@@ -18,9 +19,10 @@ class RunConfig:
 
     Args:
         strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan:
-            against an evaluation network, with unannotated images too (not in this version yet).
+            against an evaluation network, with unannotated images too (deep adversarial network, Zhang et al. 2017).
         seed: seed of the weights, the order of the images and the augmentation.
         init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
+        init_en: the same for the evaluation network.
         data: images.
         augmentation: random changes of the training images.
         sn: segmentation network (SN).
@@ -35,6 +37,7 @@ class RunConfig:
     strategy: Literal["supervised", "dan"] = "supervised"
     seed: int = 0
     init_sn: str = ""
+    init_en: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     sn: SegmentationNetworkConfig = field(default_factory=SegmentationNetworkConfig)
@@ -48,6 +51,14 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must be 0 or more")
+        if self.adversarial.freeze == "en" and not self.init_en:
+            raise UserError("adversarial.freeze is en, but a fresh EN knows nothing: say whose with init_en")
+        half_batch = self.strategy == "dan" and self.adversarial.unannotated_source == "half_batch"
+        if half_batch and self.training.batch_size < 2:
+            raise UserError(
+                f"training.batch_size is {self.training.batch_size}, but adversarial.unannotated_source is half_batch: "
+                "half of each batch plays the unannotated part, so it must be at least 2"
+            )
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -72,6 +83,29 @@ def setting_values(config: RunConfig) -> dict[str, Any]:
     for name, value in to_dict(config).items():
         values |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
     return values
+
+
+def with_settings(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """Return a configuration with some settings changed.
+
+    Args:
+        config: stays as it is.
+        changes: values by dotted name, such as ``sn.num_fcn_blocks``.
+
+    Raises:
+        UserError: for a value that is not allowed.
+    """
+    sections: dict[str, Any] = {}
+    for name, value in changes.items():
+        section, _, leaf = name.rpartition(".")
+        if section:
+            sections.setdefault(section, {})[leaf] = value
+        else:
+            sections[leaf] = value
+    for name, value in sections.items():
+        part = getattr(config, name)
+        sections[name] = replace(part, **value) if is_dataclass(part) and not isinstance(part, type) else value
+    return replace(config, **sections)
 
 
 def network_shape(config: RunConfig) -> tuple[int, int, tuple[int, int]]:

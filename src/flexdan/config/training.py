@@ -37,18 +37,22 @@ class OptimizerConfig:
         lr: learning rate.
         weight_decay: L2 penalty on the weights.
         momentum: momentum of sgd (Nesterov where above 0); adam ignores it.
+        max_grad_norm: gradients of a network with a larger Euclidean norm are scaled down to it before each update; 0
+            is off.
     """
 
     optimizer_type: Literal["adam", "sgd"] = "adam"
     lr: float = 0.002
     weight_decay: float = 0.000005
     momentum: float = 0.9
+    max_grad_norm: float = 0.0
 
     def __post_init__(self):
         if not self.lr > 0:
             raise UserError(f"optimizer.lr is {self.lr}: it must be above 0")
-        if self.weight_decay < 0:
-            raise UserError(f"optimizer.weight_decay is {self.weight_decay}: it must be 0 or more")
+        for name in ("weight_decay", "max_grad_norm"):
+            if getattr(self, name) < 0:
+                raise UserError(f"optimizer.{name} is {getattr(self, name)}: it must be 0 or more")
         if not 0 <= self.momentum < 1:
             raise UserError(f"optimizer.momentum is {self.momentum}: it must be at least 0 and below 1")
 
@@ -105,8 +109,12 @@ class TrainingConfig:
     """The training loop.
 
     Args:
-        num_epochs: passes over the annotated training images.
-        batch_size: images per forward and backward pass.
+        num_epochs: number of epochs, see updates_per_epoch.
+        updates_per_epoch: length of an epoch, in updates from annotated images; auto: one pass over the annotated
+            images, or, where unannotated images are used too, over the larger of both sets, while the smaller one
+            starts over.
+        batch_size: annotated images per forward and backward pass.
+        unannotated_batch_size: unannotated images per pass; auto: as many as annotated ones.
         gradient_accumulation_steps: passes per update of the weights.
         num_workers: processes that read the images that data.cache_gib leaves out; none is started where all fit.
         pin_memory: copy batches through page-locked memory (helps on a GPU).
@@ -119,7 +127,9 @@ class TrainingConfig:
     """
 
     num_epochs: int = 30
+    updates_per_epoch: int | Literal["auto"] = "auto"
     batch_size: int = 2
+    unannotated_batch_size: int | Literal["auto"] = "auto"
     gradient_accumulation_steps: int = 1
     num_workers: int = 2
     pin_memory: bool = False
@@ -131,9 +141,13 @@ class TrainingConfig:
     tensorboard: bool = True
 
     def __post_init__(self):
-        for name in ("num_epochs", "batch_size", "gradient_accumulation_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 1")
+        for name in (
+            *("num_epochs", "updates_per_epoch", "batch_size", "unannotated_batch_size"),
+            "gradient_accumulation_steps",
+        ):
+            value = getattr(self, name)
+            if value != "auto" and value < 1:
+                raise UserError(f"training.{name} is {value}: it must be at least 1")
         for name in ("num_workers", "early_stopping_patience"):
             if getattr(self, name) < 0:
                 raise UserError(f"training.{name} is {getattr(self, name)}: it must be 0 or more")

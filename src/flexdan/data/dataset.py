@@ -104,11 +104,18 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
 
 
 class EpochSampler(Sampler[int]):
-    """A random order that depends on the seed and the epoch alone, so that a resumed run sees the same batches."""
+    """A random order that depends on the seed and the epoch alone, so that a resumed run sees the same batches.
 
-    def __init__(self, length: int, seed: int):
+    Args:
+        length: number of images.
+        seed: of the draw.
+        total: images in an epoch; where there are fewer, they start over in another order. None: each image once.
+    """
+
+    def __init__(self, length: int, seed: int, total: int | None = None):
         self.length = length
         self.seed = seed
+        self.total = length if total is None else total
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -116,11 +123,13 @@ class EpochSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.total
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
-        yield from torch.randperm(self.length, generator=generator).tolist()
+        for turn, first in enumerate(range(0, self.total, self.length)):
+            more = (turn,) if turn else ()
+            generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch, *more))
+            yield from torch.randperm(self.length, generator=generator)[: self.total - first].tolist()
 
 
 def epoch_seed(seed: int, epoch: int, *more: int) -> int:

@@ -45,6 +45,7 @@ def save_checkpoint(
     epoch: int,
     history: list[dict[str, Any]],
     training: Mapping[str, Any] | None = None,
+    en: nn.Module | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, make sure that it is on disk, and rename it.
 
@@ -56,6 +57,7 @@ def save_checkpoint(
         epoch: the last finished epoch.
         history: metrics of every epoch so far.
         training: state of the optimisers and schedulers, where training is to go on from here.
+        en: the evaluation network, where there is one.
     """
     content = {
         "format": FORMAT,
@@ -65,6 +67,7 @@ def save_checkpoint(
         "epoch": epoch,
         "history": history,
         "sn": network.state_dict(),
+        "en": {} if en is None else en.state_dict(),
         "training": dict(training or {}),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -83,9 +86,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     except (
+        OSError,
         RuntimeError,
         EOFError,
         LookupError,
@@ -94,6 +96,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         AttributeError,
         pickle.UnpicklingError,
     ) as error:
+        if isinstance(error, OSError) and error.filename:  # of the system; torch's own about a broken file has no name
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
         raise UserError(f"{path} is broken, or no checkpoint of FlexDAN") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not set(content) >= CONTENT:
         raise UserError(f"{path} is no checkpoint that FlexDAN {__version__} reads")
@@ -119,21 +123,24 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
     return LoadedRun(network=network.eval(), config=config, native_size=(height, width), epoch=content["epoch"])
 
 
-def load_initial_weights(network: nn.Module, run: Path) -> None:
-    """Start a segmentation network from that of another run; nothing else of the run is used.
+def load_initial_weights(network: nn.Module, run: Path, name: Literal["sn", "en"]) -> None:
+    """Start a network from that of another run; nothing else of the run is used.
 
     Raises:
-        UserError: if the run has no checkpoint, or its network is another one.
+        UserError: if the run has no checkpoint or no such network, or its network is another one.
     """
-    weights = load_checkpoint(checkpoint_path(run, "best"))["sn"]
-    load_weights(network, weights, f"init_sn is {run}, but its segmentation network")
+    weights = load_checkpoint(checkpoint_path(run, "best")).get(name)
+    what = {"sn": "segmentation network", "en": "evaluation network"}[name]
+    if not weights:
+        raise UserError(f"init_{name} is {run}, which has no {what}: name a run with strategy dan")
+    load_weights(network, weights, f"init_{name} is {run}, but its {what}", name)
 
 
-def load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], whose: str) -> None:
+def load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], whose: str, section: str = "sn") -> None:
     """Give a network the weights of another of the same build.
 
     Raises:
-        UserError: if names or shapes differ; the message starts with `whose`.
+        UserError: if names or shapes differ; the message starts with `whose` and names the section of the settings.
     """
     own = network.state_dict()
     differing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
@@ -141,7 +148,7 @@ def load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], whose:
     if differing:
         raise UserError(
             f"{whose} is another one than these settings build: {len(differing)} tensors differ, the first is "
-            f"{differing[0]}; the sn settings must be those of its config.yaml"
+            f"{differing[0]}; the {section} settings must be those of its config.yaml"
         )
     network.load_state_dict(weights)
 

@@ -1,9 +1,8 @@
-"""One epoch: a pass over the training images, and one over the validation images."""
+"""One epoch: its updates, and a pass over the validation images."""
 
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import psutil
@@ -11,73 +10,106 @@ import torch
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
-from flexdan.config import RunConfig, network_shape
+from flexdan.config import IGNORE, RunConfig, network_shape
 from flexdan.data.dataset import epoch_seed
 from flexdan.data.tensors import to_tensor
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts
 from flexdan.inference import evaluate_batches
-from flexdan.strategies import supervised_step
+from flexdan.strategies import Batch, build_step, en_takes_part
 
 
 def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
-    """Pass once over the annotated training images and return what the record says of it."""
-    rank, accumulate = parts.accelerator.process_index, config.training.gradient_accumulation_steps
-    parts.train_loader.set_epoch(epoch)  # accelerate counts passes itself otherwise, and a resumed run starts at 0
-    torch.manual_seed(epoch_seed(config.seed, epoch, rank))  # for networks that draw, such as by dropout
-    parts.network.train()
-    start, losses, images_seen, lr = time.perf_counter(), [], 0, 0.0
-    total = len(parts.train_loader)
-    for position, (pixels, classes) in enumerate(parts.train_loader):
-        generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch, rank, position))
-        images, targets = _to_input(parts, config, pixels, classes, generator)
-        first = position - position % accumulate
-        update = position + 1 == min(first + accumulate, total)
-        with nullcontext() if update else parts.accelerator.no_sync(parts.network):
-            step = supervised_step(
-                parts.network,
-                parts.optimizer,
-                images,
-                targets,
-                criterion=parts.criterion,
-                autocast=parts.autocast,
-                backward=parts.accelerator.backward,
-                accumulate=min(accumulate, total - first),
-                update=update,
-            )
-        lr = parts.optimizer.param_groups[0]["lr"]
-        if update and isinstance(parts.scheduler, torch.optim.lr_scheduler.LambdaLR):
-            parts.scheduler.step()
-        losses.append((step["train_loss"], len(images)))
-        images_seen += len(images)
-        progress.advance(f"train_loss {step['train_loss']:.4f}")
-    losses = gather_object(losses)
+    """Train for one epoch and return what the record says of it."""
+    adversarial = en_takes_part(config, epoch)
+    torch.manual_seed(epoch_seed(config.seed, epoch, parts.accelerator.process_index))  # for networks that draw
+    for player in (parts.players.sn, parts.players.en):
+        if player is not None:
+            player.network.train()
+    done = (epoch - max(config.adversarial.gan_start_epoch, 1)) * parts.updates_per_epoch
+    start, numbers, images_seen, lr = time.perf_counter(), [], 0, {}
+    for position, batches in enumerate(_updates(parts, config, epoch, adversarial, progress)):
+        result = build_step(config, epoch, done + position)(parts.players, batches, parts.means)
+        count = sum(len(batch.images) for batch in batches)
+        numbers.append((count, result))
+        images_seen += count + sum(len(batch.unannotated) for batch in batches if batch.unannotated is not None)
+        lr = _step_schedulers(parts, adversarial)
+        progress.live(f"train_loss {result['train_loss']:.4f}")
     seconds = time.perf_counter() - start
+    updates = sum(result.pop("sn_updates") for _, result in numbers)
     return {
         "epoch": epoch,
-        "train_loss": sum(loss * count for loss, count in losses) / sum(count for _, count in losses),
-        "lr": lr,
+        **_mean(gather_object(numbers)),
+        "sn_updates": int(updates),
+        **lr,
         "seconds": round(seconds, 3),
         "images_per_second": round(images_seen * parts.accelerator.num_processes / seconds, 3),
         "peak_memory_mib": _peak_memory_mib(parts.accelerator.device),
     }
 
 
+def _updates(
+    parts: TrainingParts, config: RunConfig, epoch: int, adversarial: bool, progress: TrainingProgress
+) -> Iterator[list[Batch]]:
+    """Yield the batches of every update of an epoch."""
+    for loader in parts.loaders:
+        loader.set_epoch(epoch)  # accelerate counts passes itself otherwise, and a resumed run starts at 0
+    unannotated = iter(parts.unannotated_loader or ()) if adversarial else iter(())
+    batches: list[Batch] = []
+    for position, (pixels, classes) in enumerate(parts.train_loader):
+        more, _ = next(unannotated, (pixels[:0], None))
+        seed = epoch_seed(config.seed, epoch, parts.accelerator.process_index, position)
+        images, targets = _to_input(parts, config, torch.cat([pixels, more]), classes, seed)
+        count = len(pixels)
+        if adversarial and config.adversarial.unannotated_source == "half_batch":
+            count -= count // 2
+        others = images[count:] if adversarial else None
+        batches.append(Batch(images=images[:count], targets=targets[:count], unannotated=others))
+        progress.advance()
+        if len(batches) == parts.accumulate or position + 1 == len(parts.train_loader):
+            yield batches
+            batches = []
+
+
 def _to_input(
-    parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, generator: torch.Generator
+    parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Turn bytes (N, h, w, C) and classes (N, h, w) into augmented, normalised network input (N, C, h, w)."""
-    images, targets = parts.augmentation(pixels.movedim(-1, 1), classes, generator)
+    """Turn bytes (N, h, w, C) and classes of the first of them, (n, h, w), into augmented, normalised network input.
+
+    All images of a batch, annotated or not, are augmented together: where a batch turns as a whole, no network can tell
+    the kinds apart by that.
+    """
+    rest = classes.new_full((len(pixels) - len(classes), *classes.shape[1:]), IGNORE)
+    generator = torch.Generator().manual_seed(seed)
+    images, targets = parts.augmentation(pixels.movedim(-1, 1), torch.cat([classes, rest]), generator)
     images = (images - config.data.mean) / config.data.std
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     return images.contiguous(memory_format=layout), targets
 
 
+def _step_schedulers(parts: TrainingParts, adversarial: bool) -> dict[str, float]:
+    """Step the schedules that go by update, and return the learning rates of the update before."""
+    rates = {}
+    for name, scheduler in parts.schedulers.items():
+        player = getattr(parts.players, name)
+        rates["lr" if name == "sn" else f"{name}_lr"] = player.optimizer.param_groups[0]["lr"]
+        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR) and (name == "sn" or adversarial):
+            scheduler.step()
+    return rates if adversarial else {"lr": rates["lr"]}
+
+
+def _mean(numbers: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Return the mean of each number over the updates of all processes, weighted by their images."""
+    total = sum(count for count, _ in numbers)
+    return {name: sum(result[name] * count for count, result in numbers) / total for name in numbers[0][1]}
+
+
 def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
     """Return loss and pooled metrics over the validation images of all processes."""
     device = parts.accelerator.device
-    for buffer in parts.bare.buffers():  # each process has its own batch-norm statistics; the first one's are saved
-        broadcast(buffer)
+    for player in (parts.players.sn, parts.players.en):
+        for buffer in player.bare.buffers() if player else ():  # each process has batch-norm statistics of its own; the
+            broadcast(buffer)  # first one's are saved
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -87,11 +119,11 @@ def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress
             progress.advance()
 
     result = evaluate_batches(
-        parts.bare,
+        parts.players.sn.bare,
         batches(),
         num_classes=network_shape(config)[1],
-        loss=parts.criterion,
-        autocast=parts.autocast,
+        loss=parts.means.criterion,
+        autocast=parts.means.autocast,
         device=device,
     )
     joined = parts.accelerator.reduce(

@@ -1,6 +1,7 @@
 """The training loop: the order of things, checkpoints and records."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from accelerate import PartialState
 from flexdan.config import METRICS, RunConfig, UserError
 from flexdan.engine.checkpoint import save_checkpoint
 from flexdan.engine.epoch import train_epoch, validate
-from flexdan.engine.progress import TrainingProgress, epoch_line
+from flexdan.engine.progress import TrainingProgress, epoch_lines
 from flexdan.engine.record import append_event, end_event
 from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, gather_data, resolve_config
 from flexdan.engine.start import describe_run, restore_run, start_run, training_state
 from flexdan.engine.tensorboard import TensorBoard
-from flexdan.strategies import NonFiniteLossError
+from flexdan.strategies import NonFiniteLossError, en_takes_part, gradient_ratio, judge_health
 
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict[str, Any]]:
@@ -32,8 +33,6 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict
     Raises:
         UserError: if data or settings do not allow it.
     """
-    if config.strategy != "supervised":
-        raise UserError(f"strategy is {config.strategy}: this version trains with supervised only (use_gan: false)")
     data = gather_data(config)
     config = resolve_config(config, data)
     main = PartialState(cpu=config.training.device == "cpu").is_main_process
@@ -83,17 +82,23 @@ def _run_epochs(
             break
         progress.begin_epoch(epoch, num_epochs)
         row = train_epoch(parts, config, epoch, progress) | validate(parts, config, progress)
-        _plateau_step(parts, config, row)
+        if adversarial := en_takes_part(config, epoch):
+            row |= _health(row)
+        _plateau_step(parts, config, row, adversarial)
         history.append(row)
         best = best_epoch(history, config.training.best_metric) is row
         if main:
-            saved = {"network": parts.bare, "config": config, "native_size": data.native_size, "epoch": epoch}
+            save = partial(
+                save_checkpoint, network=parts.players.sn.bare, en=parts.players.en and parts.players.en.bare
+            )
+            saved = {"config": config, "native_size": data.native_size, "epoch": epoch, "history": history}
             if best:
-                save_checkpoint(folder / "best.ckpt", **saved, history=history)
-            save_checkpoint(folder / "last.ckpt", **saved, history=history, training=training_state(parts))
+                save(folder / "best.ckpt", **saved)
+            save(folder / "last.ckpt", **saved, training=training_state(parts))
             append_event(folder / "record.jsonl", {"event": "epoch", **row})
             board.write(row)
-            progress.say(epoch_line(row, num_epochs, best))
+            for line in epoch_lines(row, num_epochs, best):
+                progress.say(line)
     board.close()
     if main:
         best_row = best_epoch(history, config.training.best_metric)
@@ -106,9 +111,16 @@ def _run_epochs(
     return history
 
 
-def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any]) -> None:
-    if isinstance(parts.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        parts.scheduler.step(row[config.scheduler.plateau_metric])
+def _health(row: dict[str, Any]) -> dict[str, Any]:
+    health = judge_health(row)
+    ratio = gradient_ratio(row)
+    return {"en_health": health.state, "en_advice": health.advice} | ({} if ratio is None else {"grad_ratio": ratio})
+
+
+def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any], adversarial: bool) -> None:
+    for name, scheduler in parts.schedulers.items():
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and (name == "sn" or adversarial):
+            scheduler.step(row[config.scheduler.plateau_metric])
 
 
 def best_epoch(history: list[dict[str, Any]], metric: str) -> dict[str, Any]:

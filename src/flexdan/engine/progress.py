@@ -70,18 +70,25 @@ class TrainingProgress:
         """Name the epoch beside the bar."""
         self._bar.update(self._task, description=f"epoch {epoch}/{num_epochs}")
 
-    def advance(self, live: str = "") -> None:
-        """Count one batch; `live` is shown behind the bar."""
+    def advance(self) -> None:
+        """Count one batch."""
         self._bar.advance(self._task)
-        if live:
-            self._bar.update(self._task, live=live)
+
+    def live(self, text: str) -> None:
+        """Show the latest number behind the bar."""
+        self._bar.update(self._task, live=text)
 
 
-def epoch_line(row: dict[str, Any], num_epochs: int, best: bool) -> str:
-    """Return the line that sums up one epoch."""
-    return (
+def epoch_lines(row: dict[str, Any], num_epochs: int, best: bool) -> list[str]:
+    """Return the line that sums up one epoch and, where an EN takes part, one about its health."""
+    lines = [
         f"epoch {row['epoch']:>{len(str(num_epochs))}}/{num_epochs}"
         f"  train_loss {row['train_loss']:.4f}  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}"
         f"  iou_score {row['iou_score']:.4f}  dice {row['dice']:.4f}  lr {row['lr']:.2g}"
         f"  {row['images_per_second']:.2f} images/s  {row['seconds']:.0f} s{'  best' if best else ''}"
-    )
+    ]
+    if "en_health" in row:
+        losses = f"losses {row['en_loss_annotated']:.3f} + {row['en_loss_unannotated']:.3f} (undecided: 1.386)"
+        ratio = f", gradients {row['grad_ratio']:.1%}" if "grad_ratio" in row else ""
+        lines.append(f"  EN {row['en_health']}: {row['en_advice']}; {losses}, sigma {row['sigma']:.3g}{ratio}")
+    return lines

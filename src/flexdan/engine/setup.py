@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,19 @@ from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderShard
 from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from flexdan.config import METRICS, OptimizerConfig, RunConfig, SchedulerConfig, UserError, network_shape
+from flexdan.config import RunConfig, UserError, network_shape
 from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
 from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, epoch_seed, make_loader
 from flexdan.data.splits import mark_annotated
 from flexdan.engine.allocator import keep_freed_memory
-from flexdan.engine.precision import Autocast, make_autocast, resolve_precision
-from flexdan.losses import Criterion, build_criterion
-from flexdan.models import build_segmentation_network
+from flexdan.engine.optimizers import Scheduler, build_optimizer, build_scheduler
+from flexdan.engine.precision import make_autocast, resolve_precision
+from flexdan.losses import build_criterion
+from flexdan.models import build_evaluation_network, build_segmentation_network
+from flexdan.strategies import Means, Player, Players, en_input_channels
 
 AUTO_PIXELS = 224 * 332  # the log's image size
 
@@ -47,19 +47,41 @@ class TrainingData:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParts:
-    """The objects of a running training; `network` is what the strategy steps, `bare` the same without wrappers."""
+    """The objects of a running training.
+
+    Args:
+        accelerator: devices and processes.
+        players: the networks with their optimisers.
+        schedulers: of the optimisers, by the name of the network: sn, en.
+        means: how passes and updates are done.
+        augmentation: random changes of a batch.
+        train_loader: annotated images.
+        unannotated_loader: as many batches of unannotated images, where the strategy uses them.
+        val_loader: annotated images of the validation split.
+        accumulate: batches for each update.
+        precision: bf16 or fp32.
+    """
 
     accelerator: Accelerator
-    network: nn.Module
-    bare: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: LambdaLR | ReduceLROnPlateau | None
-    criterion: Criterion
+    players: Players
+    schedulers: dict[str, Scheduler | None]
+    means: Means
     augmentation: Augmentation
     train_loader: DataLoaderShard
+    unannotated_loader: DataLoaderShard | None
     val_loader: DataLoader
-    autocast: Autocast
+    accumulate: int
     precision: str
+
+    @property
+    def loaders(self) -> list[DataLoaderShard]:
+        """The loaders of training images."""
+        return [self.train_loader] + ([self.unannotated_loader] if self.unannotated_loader is not None else [])
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Updates from annotated images in an epoch."""
+        return math.ceil(len(self.train_loader) / self.accumulate)
 
 
 def gather_data(config: RunConfig) -> TrainingData:
@@ -84,6 +106,12 @@ def gather_data(config: RunConfig) -> TrainingData:
                 raise UserError(f"{config.data.manifest} lists {file}, which does not exist")
     height, width = (int(np.median([getattr(record, side) for record in train])) for side in ("height", "width"))
     unannotated = [record for record in train if not record.annotated]
+    if uses_unannotated(config) and not unannotated:
+        raise UserError(
+            f"strategy is dan, but all {len(train)} images of the split {config.data.train_split!r} are annotated: "
+            "import images without masks, let only some keep theirs with data.annotated (such as 9 or 10%), or say "
+            "adversarial.unannotated_source half_batch"
+        )
     return TrainingData(
         annotated=annotated, unannotated=unannotated, validation=validation, native_size=(height, width)
     )
@@ -133,40 +161,113 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    network = build_network(config).to(accelerator.device)
-    if config.training.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (lacks in its stubs)
-    optimizer = build_optimizer(config.optimizer, network)
+    networks = {"sn": build_network(config)} | ({"en": build_en(config)} if config.strategy == "dan" else {})
+    for name, network in networks.items():
+        layout = torch.channels_last if config.training.channels_last else torch.preserve_format
+        networks[name] = network.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
+    rates = {"sn": config.optimizer.lr, "en": config.adversarial.en_lr}
+    optimizers = {name: build_optimizer(config.optimizer, network, rates[name]) for name, network in networks.items()}
 
     train_set = make_dataset(config, data.annotated, config.data.cache_gib, track)
     left = config.data.cache_gib - cached_gib(train_set)
+    unannotated = data.unannotated if uses_unannotated(config) else []
+    unannotated_set = make_dataset(config, unannotated, left, track)
+    left -= cached_gib(unannotated_set)
     validation = data.validation[accelerator.process_index :: accelerator.num_processes]
     val_set = make_dataset(config, validation, left, track)
-    loader = partial(
-        make_loader,
-        batch_size=config.training.batch_size,
-        num_workers=config.training.num_workers,
-        pin_memory=config.training.pin_memory and accelerator.device.type == "cuda",
-    )
-    sampler = EpochSampler(len(train_set), config.seed)
-    train_loader, val_loader = loader(train_set, sampler=sampler), loader(val_set)
+    batches = batches_per_epoch(config, len(train_set), len(unannotated_set), accelerator.num_processes)
+    train_loader = _training_loader(config, accelerator, train_set, config.training.batch_size, batches, config.seed)
+    unannotated_loader = None
+    if unannotated:
+        size, seed = _unannotated_batch_size(config), epoch_seed(config.seed, 0, 1)  # an order of its own
+        unannotated_loader = _training_loader(config, accelerator, unannotated_set, size, batches, seed)
 
-    wrapped, train_loader = accelerator.prepare(network, train_loader)
+    wrapped = {name: accelerator.prepare(network) for name, network in networks.items()}
+    players = {
+        name: Player(network=wrapped[name], bare=network, optimizer=optimizers[name])
+        for name, network in networks.items()
+    }
     updates = math.ceil(len(train_loader) / config.training.gradient_accumulation_steps)
-    scheduler = build_scheduler(config.scheduler, optimizer, updates * config.training.num_epochs)
+    epochs = {"sn": config.training.num_epochs}
+    epochs["en"] = epochs["sn"] - max(config.adversarial.gan_start_epoch, 1) + 1
     precision = resolve_precision(config.training.precision, accelerator.device.type)
     return TrainingParts(
         accelerator=accelerator,
-        network=wrapped,
-        bare=network,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        criterion=build_criterion(config.loss.criterion),
+        players=Players(**players),
+        schedulers={
+            name: build_scheduler(config.scheduler, optimizer, updates * epochs[name])
+            for name, optimizer in optimizers.items()
+        },
+        means=Means(
+            criterion=build_criterion(config.loss.criterion),
+            autocast=make_autocast(precision, accelerator.device.type),
+            backward=accelerator.backward,
+            no_sync=accelerator.no_sync,
+            max_grad_norm=config.optimizer.max_grad_norm,
+        ),
         augmentation=Augmentation(**asdict(config.augmentation)),
         train_loader=train_loader,
-        val_loader=val_loader,
-        autocast=make_autocast(precision, accelerator.device.type),
+        unannotated_loader=unannotated_loader,
+        val_loader=_loader(config, accelerator, val_set, config.training.batch_size),
+        accumulate=config.training.gradient_accumulation_steps,
         precision=precision,
+    )
+
+
+def uses_unannotated(config: RunConfig) -> bool:
+    """Tell whether a training has a loader of unannotated images."""
+    return config.strategy == "dan" and config.adversarial.unannotated_source == "split"
+
+
+def batches_per_epoch(config: RunConfig, annotated: int, unannotated: int, processes: int) -> int | None:
+    """Return how many batches each process takes in an epoch; None: one pass over the annotated images as they are.
+
+    Args:
+        config: the settings.
+        annotated: number of annotated images.
+        unannotated: number of unannotated images that are used.
+        processes: that train together.
+    """
+    if config.training.updates_per_epoch != "auto":
+        return config.training.updates_per_epoch * config.training.gradient_accumulation_steps
+    if config.strategy != "dan":
+        return None
+    passes = math.ceil(annotated / config.training.batch_size), math.ceil(unannotated / _unannotated_batch_size(config))
+    return math.ceil(max(passes) / processes)
+
+
+def _unannotated_batch_size(config: RunConfig) -> int:
+    size = config.training.unannotated_batch_size
+    return config.training.batch_size if size == "auto" else size
+
+
+def _training_loader(
+    config: RunConfig,
+    accelerator: Accelerator,
+    dataset: SegmentationDataset,
+    batch_size: int,
+    batches: int | None,
+    seed: int,
+) -> DataLoaderShard:
+    total = None if batches is None else batches * batch_size * accelerator.num_processes
+    return accelerator.prepare(
+        _loader(config, accelerator, dataset, batch_size, EpochSampler(len(dataset), seed, total))
+    )
+
+
+def _loader(
+    config: RunConfig,
+    accelerator: Accelerator,
+    dataset: SegmentationDataset,
+    batch_size: int,
+    sampler: EpochSampler | None = None,
+) -> DataLoader:
+    return make_loader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=config.training.num_workers,
+        pin_memory=config.training.pin_memory and accelerator.device.type == "cuda",
     )
 
 
@@ -175,6 +276,14 @@ def build_network(config: RunConfig) -> nn.Module:
     channels, classes, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0))
     return build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
+
+
+def build_en(config: RunConfig) -> nn.Module:
+    """Build the evaluation network of a resolved configuration, its weights drawn with the seed."""
+    channels, classes, size = network_shape(config)
+    torch.manual_seed(epoch_seed(config.seed, 0, 2))
+    inputs = en_input_channels(channels, classes, config.adversarial.en_input)
+    return build_evaluation_network(config.en, input_channels=inputs, image_size=size)
 
 
 def make_dataset(
@@ -196,57 +305,3 @@ def cached_gib(dataset: SegmentationDataset) -> float:
     """Return the size of the decoded images that a dataset keeps in memory, in GiB."""
     height, width = dataset.image_size
     return dataset.num_cached * height * width * (dataset.channels + 1) / 2**30
-
-
-def build_optimizer(settings: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a network."""
-    weights, momentum = list(network.parameters()), settings.momentum
-    optimizers = {
-        "adam": torch.optim.Adam,
-        "sgd": partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0),
-    }
-    return optimizers[settings.optimizer_type](weights, lr=settings.lr, weight_decay=settings.weight_decay)
-
-
-def build_scheduler(
-    settings: SchedulerConfig, optimizer: torch.optim.Optimizer, num_updates: int
-) -> LambdaLR | ReduceLROnPlateau | None:
-    """Return the scheduler; OneCycle is stepped after each update, ReduceLROnPlateau after each epoch."""
-    plateau = partial(
-        ReduceLROnPlateau,
-        mode=METRICS[settings.plateau_metric],  # type: ignore[arg-type]
-        factor=settings.factor,
-        patience=settings.patience,
-        threshold=settings.threshold,
-        threshold_mode=settings.threshold_mode,
-        cooldown=settings.cooldown,
-        min_lr=settings.min_lr,
-        eps=settings.eps,
-    )
-    schedulers = {
-        "OneCycle": lambda: LambdaLR(optimizer, lambda done: one_cycle(done, num_updates, settings.pct_start)),
-        "ReduceLROnPlateau": lambda: plateau(optimizer),
-        "none": lambda: None,
-    }
-    return schedulers[settings.scheduler_type]()
-
-
-def one_cycle(done: int, total: int, rise: float, start: float = 1 / 25, end: float = 1e-4) -> float:
-    """Return the factor of the learning rate for the next update: half a cosine up, half a cosine down.
-
-    Smith and Topin 2018, "Super-convergence", with cosines for straight lines and without the cycle of the momentum. A
-    function of its own, since `OneCycleLR` of torch divides by zero where few updates are planned.
-
-    Args:
-        done: updates so far, 0..total.
-        total: updates of the whole training.
-        rise: share of the updates in which the factor rises, 0..1.
-        start: factor of the first update.
-        end: factor after the last one.
-    """
-    peak = rise * total
-    if done < peak:
-        low, share = start, done / peak
-    else:
-        low, share = end, (total - done) / max(total - peak, 1)
-    return low + (1 - low) * (1 - math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2

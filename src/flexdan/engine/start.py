@@ -11,8 +11,9 @@ from flexdan.data import ImageRecord
 from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights, load_weights
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.record import resume_event, rewrite_record, start_event
-from flexdan.engine.setup import TrainingData, TrainingParts, cached_gib
+from flexdan.engine.setup import TrainingData, TrainingParts, cached_gib, uses_unannotated
 from flexdan.models import count_parameters
+from flexdan.strategies import Player
 
 RUN_FILES = (  # of a run folder, as patterns
     *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "report.html"),
@@ -22,8 +23,15 @@ RUN_FILES = (  # of a run folder, as patterns
 
 def training_state(parts: TrainingParts) -> dict[str, Any]:
     """Return the state that a resumed training needs beside the weights and the history."""
-    scheduler = {} if parts.scheduler is None else parts.scheduler.state_dict()
-    return {"optimizer": parts.optimizer.state_dict(), "scheduler": scheduler}
+    return {name: _optimization(parts, name) for name in parts.schedulers}
+
+
+def _optimization(parts: TrainingParts, name: str) -> dict[str, Any]:
+    scheduler = parts.schedulers[name]
+    return {
+        "optimizer": getattr(parts.players, name).optimizer.state_dict(),
+        "scheduler": {} if scheduler is None else scheduler.state_dict(),
+    }
 
 
 def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
@@ -32,8 +40,11 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
     Nothing is written or removed before everything that the run needs is there. What an older run left in the folder
     goes away then.
     """
+    players = parts.players
     if config.init_sn:
-        load_initial_weights(parts.bare, Path(config.init_sn))
+        load_initial_weights(players.sn.bare, Path(config.init_sn), "sn")
+    if config.init_en and players.en is not None:
+        load_initial_weights(players.en.bare, Path(config.init_en), "en")
     if parts.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         for pattern in RUN_FILES:
@@ -41,7 +52,8 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
                 file.unlink()
         _write_settings(config, folder)
         facts = {
-            "parameters": count_parameters(parts.bare),
+            "parameters": count_parameters(players.sn.bare),
+            "en_parameters": count_parameters(players.en.bare) if players.en else None,
             "unannotated": len(data.unannotated),
             "validation": len(data.validation),
             "device": str(parts.accelerator.device),
@@ -60,10 +72,12 @@ def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, fol
     content = load_checkpoint(folder / "last.ckpt")
     events = read_record(folder / "record.jsonl")
     _refuse_other_conditions(events, start_event(config, **_conditions(parts, data)), folder)
-    load_weights(parts.bare, content["sn"], f"the network of {folder / 'last.ckpt'}")
-    parts.optimizer.load_state_dict(content["training"]["optimizer"])
-    if parts.scheduler is not None:
-        parts.scheduler.load_state_dict(content["training"]["scheduler"])
+    for name, scheduler in parts.schedulers.items():
+        player, state = getattr(parts.players, name), content["training"][name]
+        load_weights(player.bare, content[name], f"the network of {folder / 'last.ckpt'}", name)
+        player.optimizer.load_state_dict(state["optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(state["scheduler"])
     history = content["history"]
     if parts.accelerator.is_main_process:
         kept = [event for event in events if event["event"] != "end" and event.get("epoch", 0) <= len(history)]
@@ -108,27 +122,46 @@ def describe_run(
 ) -> None:
     """Tell the user what is trained on what, and what is kept in memory."""
     _, _, size = network_shape(config)
-    sets = parts.train_loader.dataset, parts.val_loader.dataset
+    sets = [loader.dataset for loader in (*parts.loaders, parts.val_loader)]
     cached = sum(dataset.num_cached for dataset in sets)  # type: ignore[attr-defined]
     gib = sum(cached_gib(dataset) for dataset in sets)  # type: ignore[arg-type]
     images = sum(map(len, sets))  # type: ignore[arg-type]
     progress.say(
-        f"{config.sn.model_type}, {count_parameters(parts.bare):,} parameters, on {parts.accelerator.device} in "
-        f"{parts.precision}; {len(data.annotated)} annotated and {len(data.validation)} validation images at "
-        f"{size[0]}x{size[1]}"
+        f"{config.sn.model_type}, {count_parameters(parts.players.sn.bare):,} parameters, on "
+        f"{parts.accelerator.device} in {parts.precision}; {len(data.annotated)} annotated and "
+        f"{len(data.validation)} validation images at {size[0]}x{size[1]}"
     )
     if odd := [record for record in data.annotated if _larger(record, data.native_size)]:
         progress.say(
             f"note: {len(odd)} training images, such as {odd[0].image.name}, are over 1.25 times as large as most: "
             "training squeezes them to the same size, while predict keeps their scale and slides a window; tile them"
         )
-    if data.unannotated:
+    if parts.players.en is not None:
+        progress.say(_describe_en(parts.players.en, config, len(data.unannotated)))
+    elif data.unannotated:
         progress.say(f"{len(data.unannotated)} unannotated training images: the supervised strategy does not use them")
+    progress.say(f"an epoch is {parts.updates_per_epoch} updates")
     limit = f"data.cache_gib {config.data.cache_gib}" + " of each process" * (parts.accelerator.num_processes > 1)
     kept = f"{cached} of {images} images kept in memory, {math.ceil(gib * 1024)} MiB ({limit})"
     progress.say(kept if cached == images else f"{kept}; the others are decoded in each epoch")
     if done:
         progress.say(f"going on after epoch {done} in {folder}")
+
+
+def _describe_en(en: Player, config: RunConfig, unannotated: int) -> str:
+    settings = config.adversarial
+    source = (
+        f"{unannotated} unannotated training images" if uses_unannotated(config) else "half of each annotated batch"
+    )
+    growth = (
+        f"{settings.sigma:g} + epoch / {settings.sigma_weight:g}"
+        if settings.sigma_schedule == "epoch"
+        else f"{settings.sigma:g} to {settings.sigma_end:g} over {settings.sigma_iterations} updates"
+    )
+    return (
+        f"against {config.en.model_type}, {count_parameters(en.bare):,} parameters, from epoch "
+        f"{settings.gan_start_epoch} on, with {source}; sigma {growth}"
+    )
 
 
 def _larger(record: ImageRecord, native_size: tuple[int, int]) -> bool:

@@ -21,10 +21,12 @@ class TensorBoard:
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Add one point to every curve."""
+        """Add one point to every curve, and what is said in words as text."""
         if self._writer is not None:
             for name, value in row.items():
-                if name != "epoch":
+                if isinstance(value, str):
+                    self._writer.add_text(name, value, row["epoch"])
+                elif name != "epoch":
                     self._writer.add_scalar(name, value, row["epoch"])
             self._writer.flush()
 

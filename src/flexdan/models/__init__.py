@@ -1,12 +1,23 @@
 """Networks; they return logits."""
 
-from flexdan.models.build import SEGMENTATION_NETWORKS, build_segmentation_network, count_parameters
+from flexdan.models.build import (
+    EVALUATION_NETWORKS,
+    SEGMENTATION_NETWORKS,
+    build_evaluation_network,
+    build_segmentation_network,
+    count_parameters,
+)
+from flexdan.models.evaluation import FlexVGG, ZhengEN
 from flexdan.models.segmentation import ConcatenationFCN, ZhengSN
 
 __all__ = [
+    "EVALUATION_NETWORKS",
     "SEGMENTATION_NETWORKS",
     "ConcatenationFCN",
+    "FlexVGG",
+    "ZhengEN",
     "ZhengSN",
+    "build_evaluation_network",
     "build_segmentation_network",
     "count_parameters",
 ]

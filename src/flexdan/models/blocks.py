@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-BlockPattern = Literal["single_run", "double_run"]
+BlockPattern = Literal["single_run", "double_run", "single_width"]
 
 
 class ConvBlock(nn.Sequential):
@@ -40,13 +40,49 @@ def block_channels(in_channels: int, depth: int, pattern: BlockPattern) -> list[
     Args:
         in_channels: channels that enter the block.
         depth: number of convolutions.
-        pattern: single_run doubles at every convolution; double_run keeps, doubles, keeps, doubles, …
+        pattern: single_run doubles at every convolution; double_run keeps, doubles, keeps, doubles, …; single_width
+            never doubles.
     """
     channels = [in_channels]
     for position in range(depth):
-        doubles = pattern == "single_run" or position % 2 == 1
+        doubles = pattern == "single_run" or (pattern == "double_run" and position % 2 == 1)
         channels.append(channels[-1] * (2 if doubles else 1))
     return channels
+
+
+def fcn_blocks(
+    in_channels: int, num_blocks: int, depth: int, pattern: BlockPattern, pool_first: bool = False
+) -> tuple[nn.ModuleList, list[int]]:
+    """Return FCN blocks, of which each but the first starts with a pool, and the channels after each of them.
+
+    Args:
+        in_channels: channels that enter the first block.
+        num_blocks: number of blocks.
+        depth: convolutions in each.
+        pattern: see `block_channels`.
+        pool_first: let the first block start with a pool too.
+    """
+    blocks, widths = nn.ModuleList(), [in_channels]
+    for position in range(num_blocks):
+        channels = block_channels(widths[-1], depth, pattern)
+        blocks.append(conv_run(channels, pool=position > 0 or pool_first))
+        widths.append(channels[-1])
+    return blocks, widths[1:]
+
+
+class LinearBlock(nn.Sequential):
+    """Linear layer, batch norm, ReLU: (N, in) to (N, out)."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(nn.Linear(in_features, out_features), nn.BatchNorm1d(out_features), nn.ReLU(inplace=True))
+
+
+def pooled_size(size: tuple[int, int], pools: int) -> tuple[int, int]:
+    """Return height and width after so many of the networks' pools."""
+    height, width = size
+    for _ in range(pools):
+        height, width = height // 2 + 1, width // 2 + 1
+    return height, width
 
 
 class UpsampleBlock(nn.Module):

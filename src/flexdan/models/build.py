@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-from flexdan.config import SegmentationNetworkConfig, UserError
+from flexdan.config import EvaluationNetworkConfig, SegmentationNetworkConfig, UserError
+from flexdan.models.evaluation import FlexVGG, ZhengEN
 from flexdan.models.segmentation import ConcatenationFCN, ZhengSN
 
 
@@ -31,6 +33,32 @@ def _concatenation_fcn(settings: SegmentationNetworkConfig, input_channels: int,
 def _zheng_sn(settings: SegmentationNetworkConfig, input_channels: int, num_classes: int) -> nn.Module:
     return ZhengSN(input_channels=input_channels, output_channels=num_classes)
 
+
+def _flex_vgg(settings: EvaluationNetworkConfig, input_channels: int, image_size: tuple[int, int]) -> nn.Module:
+    return FlexVGG(
+        input_channels=input_channels,
+        image_size=image_size,
+        input_block_depth=settings.input_block_depth,
+        num_fcn_blocks=settings.num_fcn_blocks,
+        depth_fcn_block=settings.depth_fcn_block,
+        first_layer_out_channels=settings.first_layer_out_channels,
+        fcn_block_pattern=settings.fcn_block_pattern,
+        head=settings.head,
+        depth_linear_block=settings.depth_linear_block,
+        linear_block_pattern=settings.linear_block_pattern,
+        first_linear_layer_out_features=settings.first_linear_layer_out_features,
+        out_features=settings.out_features,
+    )
+
+
+def _zheng_en(settings: EvaluationNetworkConfig, input_channels: int, image_size: tuple[int, int]) -> nn.Module:
+    return ZhengEN(input_channels=input_channels, image_size=image_size)
+
+
+EVALUATION_NETWORKS: dict[str, Callable[[EvaluationNetworkConfig, int, tuple[int, int]], nn.Module]] = {
+    "FlexVGG": _flex_vgg,
+    "ZhengEN": _zheng_en,
+}
 
 SEGMENTATION_NETWORKS: dict[str, Callable[[SegmentationNetworkConfig, int, int], nn.Module]] = {
     "ConcatenationFCN": _concatenation_fcn,
@@ -65,6 +93,35 @@ def build_segmentation_network(
             "settings of the section; model_args is for a network of your own"
         )
     return SEGMENTATION_NETWORKS[settings.model_type](settings, input_channels, num_classes)
+
+
+def build_evaluation_network(
+    settings: EvaluationNetworkConfig, *, input_channels: int, image_size: tuple[int, int]
+) -> nn.Module:
+    """Build the evaluation network of a configuration.
+
+    Args:
+        settings: the `en` section; its `input_channels` must agree with what the images and the SN give.
+        input_channels: image channels and map channels together.
+        image_size: height and width of the input in pixels.
+
+    Returns:
+        A network that maps (N, C, H, W) to logits (N, 1), with fresh weights.
+
+    Raises:
+        UserError: if the settings ask for another number of channels.
+    """
+    if settings.input_channels not in ("auto", input_channels):
+        raise UserError(
+            f"en.input_channels is {settings.input_channels}, but image and maps have {input_channels} channels with "
+            "these settings of adversarial.en_input and sn: say auto"
+        )
+    network = EVALUATION_NETWORKS[settings.model_type](settings, input_channels, image_size)
+    if settings.spectral_norm:
+        for module in list(network.modules()):
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                spectral_norm(module)
+    return network
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -1,57 +1,27 @@
 """Supervised training: the segmentation network alone, from annotated images."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
-
-from flexdan.losses import Criterion
+from flexdan.strategies.step import Batch, Means, Players, check_finite, update
 
 
-class NonFiniteLossError(RuntimeError):
-    """A loss became infinite or not a number; the weights are those from before the step."""
-
-
-def supervised_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    targets: Tensor,
-    *,
-    criterion: Criterion,
-    autocast: Callable[[], AbstractContextManager],
-    backward: Callable[[Tensor], None] = torch.Tensor.backward,
-    accumulate: int = 1,
-    update: bool = True,
-) -> dict[str, float]:
-    """Do one step: forward, loss, backward and, unless gradients are still to be accumulated, the update.
-
-    Args:
-        network: the segmentation network, in training mode.
-        optimizer: its optimiser.
-        images: float (N, C, H, W), normalised.
-        targets: (N, H, W) classes.
-        criterion: loss between logits and targets.
-        autocast: gives the context of the forward pass.
-        backward: runs the backward pass of a loss.
-        accumulate: number of steps whose gradients make one update; the loss is divided by it.
-        update: whether this step ends with the update.
+def supervised_step(players: Players, batches: Sequence[Batch], means: Means) -> dict[str, float]:
+    """Do one update of the SN from annotated images: forward and backward over every batch, then the update.
 
     Returns:
-        The loss by name.
+        train_loss: mean over the batches.
 
     Raises:
-        NonFiniteLossError: before the update, if the loss is not finite.
+        NonFiniteLossError: before the update, if a loss is not finite.
     """
-    with autocast():
-        logits = network(images)
-    loss = criterion(logits, targets)
-    value = loss.item()
-    if not torch.isfinite(loss):
-        raise NonFiniteLossError(f"the training loss is {value}")
-    backward(loss / accumulate)
-    if update:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return {"train_loss": value}
+    sn, total = players.sn, 0.0
+    for number, batch in enumerate(batches, start=1):
+        with means.sync(sn.network, last=number == len(batches)):
+            with means.autocast():
+                logits = sn.network(batch.images)
+            loss = means.criterion(logits, batch.targets)
+            check_finite(loss, "training")
+            means.backward(loss / len(batches))
+        total += loss.item()
+    update(sn, means.max_grad_norm)
+    return {"train_loss": total / len(batches), "sn_updates": 1.0}

@@ -6,9 +6,9 @@ from flexdan.models.blocks import (
     BlockPattern,
     MapBlock,
     UpsampleBlock,
-    block_channels,
     concatenate_upsampled,
     conv_run,
+    fcn_blocks,
     initialise,
 )
 
@@ -24,7 +24,8 @@ class ConcatenationFCN(nn.Module):
         block_depth: convolutions in each FCN block.
         first_layer_out_channels: channels after the first convolution.
         block_pattern: single_run doubles the channels at every convolution; double_run keeps, doubles, keeps, …
-            starting afresh in every block, so that with a depth of 1 the whole network has one width.
+            starting afresh in every block, so that with a depth of 1 the whole network has one width; single_width
+            never doubles.
         upsampling_pattern: last_three.
         pool_first_block: let the first FCN block start with a pool too.
     """
@@ -49,13 +50,7 @@ class ConcatenationFCN(nn.Module):
             raise ValueError(f"upsampling_pattern is {upsampling_pattern!r}: the only pattern is last_three")
         width = first_layer_out_channels
         self.input_block = conv_run([input_channels] + [width] * input_block_depth, pool=False)
-        self.blocks = nn.ModuleList()
-        widths = []
-        for position in range(num_fcn_blocks):
-            channels = block_channels(width, block_depth, block_pattern)
-            self.blocks.append(conv_run(channels, pool=position > 0 or pool_first_block))
-            width = channels[-1]
-            widths.append(width)
+        self.blocks, widths = fcn_blocks(width, num_fcn_blocks, block_depth, block_pattern, pool_first_block)
         self.upsample = nn.ModuleList(UpsampleBlock(channels) for channels in widths[-3:])
         joined = sum(widths[-3:])
         self.map_block = MapBlock(joined, joined, output_channels)

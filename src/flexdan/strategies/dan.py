@@ -1,0 +1,194 @@
+"""Deep adversarial networks: a segmentation network (SN) judged by an evaluation network (EN).
+
+Zhang, Yang, Chen, Fredericksen, Hughes, Chen: "Deep Adversarial Networks for Biomedical Image Segmentation Utilizing
+Unannotated Images", MICCAI 2017.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from flexdan.losses import score_loss
+from flexdan.strategies.en_input import EnInput, en_inputs, predicted_maps, true_maps
+from flexdan.strategies.step import Batch, Means, Player, Players, check_finite, gradient_norm, update
+
+JUDGEMENT = (  # what the EN's update tells of it
+    *("en_loss_annotated", "en_loss_unannotated", "en_accuracy_annotated", "en_accuracy_unannotated"),
+    "en_score_spread",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DanOptions:
+    """The variants of the step; the names are those of the `adversarial` section of the settings."""
+
+    sigma: float
+    sn_update: Literal["separate", "joint"] = "separate"
+    en_input: EnInput = "concatenate"
+    en_annotated: Literal["prediction", "ground_truth"] = "prediction"
+    sigma_in_en_loss: bool = False
+    en_steps: int = 1
+    label_smoothing: float = 0.0
+    freeze: Literal["none", "sn", "en"] = "none"
+
+
+def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: DanOptions) -> dict[str, float]:
+    r"""Do the three updates of one iteration (figure 1 of the paper), in its order.
+
+    Over SN S and EN E the objective is :math:`\min_S \max_E \; \ell_{ce}(S(X), Y) - \sigma [\ell_{bce}(E(S(X), X), 1) +
+    \ell_{bce}(E(S(U), U), 0)]`, with the non-saturating form :math:`\sigma \ell_{bce}(E(S(U), U), 1)` for S.
+
+    The EN always sees annotated and unannotated images in one batch: its batch norm would else give each kind
+    statistics of its own, by which they are told apart without effort. In the third update it is called with copies of
+    its weights and statistics, so that nothing of it changes.
+
+    With several batches (gradient accumulation) each update has the gradients of all of them, and the unannotated
+    images go through the SN twice, so that no more than one batch is in memory.
+
+    Args:
+        players: SN and EN, in training mode.
+        batches: with unannotated images.
+        means: how passes and updates are done.
+        options: the variant, and sigma.
+
+    Returns:
+        train_loss; en_loss_annotated, en_loss_unannotated (2 ln 2 together where the EN is undecided), the shares
+        en_accuracy_annotated and en_accuracy_unannotated that it judges rightly, the standard deviation
+        en_score_spread of its scores, en_grad_norm; adversarial_loss, without sigma, and sigma; the norms
+        sn_grad_norm_segmentation and sn_grad_norm_adversarial of the gradients of the two terms in the SN's loss; the
+        number sn_updates. What a frozen network does not do is left out.
+
+    Raises:
+        NonFiniteLossError: before an update, if its loss is not finite.
+    """
+    sn, en = players.sn, players.en
+    assert en is not None, "adversarial training needs an evaluation network"
+    numbers: dict[str, float] = {"sigma": options.sigma}
+    learns = options.freeze != "sn"
+    if not learns:
+        sn.bare.eval()
+
+    # 1. The SN learns from annotated images.
+    annotated, train_loss = [], 0.0
+    for number, batch in enumerate(batches, start=1):
+        with means.sync(sn.network, last=number == len(batches)), torch.set_grad_enabled(learns):
+            with means.autocast():
+                logits = sn.network(batch.images)
+            loss = means.criterion(logits, batch.targets)
+            check_finite(loss, "training")
+            if learns:
+                means.backward(loss / len(batches))
+        train_loss += loss.item() / len(batches)
+        prediction = options.en_annotated == "prediction"
+        maps = predicted_maps(logits.detach()) if prediction else true_maps(batch.targets, logits.shape[1])
+        annotated.append(maps)
+    numbers["train_loss"] = train_loss
+    kept: list[Tensor | None] = []
+    if learns:
+        numbers["sn_grad_norm_segmentation"] = float(gradient_norm(sn))
+        if options.sn_update == "separate":
+            update(sn, means.max_grad_norm)
+        else:
+            kept = _take_gradients(sn)
+
+    # 2. The EN learns to tell the results on annotated images (towards 1) from those on unannotated ones (towards 0).
+    whole = learns and len(batches) == 1  # then these predictions, with their graph, serve the third update too
+    unannotated = []
+    for batch in batches:
+        assert batch.unannotated is not None, "adversarial training needs unannotated images"
+        with torch.set_grad_enabled(whole), means.autocast():
+            called = sn.network if whole else _Untouched(sn.bare)
+            unannotated.append(predicted_maps(called(batch.unannotated)))
+    mixed = [
+        en_inputs(_images(batch), torch.cat([known, unknown.detach()]), options.en_input)
+        for batch, known, unknown in zip(batches, annotated, unannotated, strict=True)
+    ]
+    for turn in range(options.en_steps):
+        judged = _en_update(en, mixed, [len(batch.images) for batch in batches], means, options)
+        numbers |= judged if turn == 0 else {}
+
+    # 3. The SN learns to make the EN take its results on unannotated images for those on annotated ones.
+    if not learns:
+        return numbers | {"sn_updates": 0.0}
+    adversarial_loss = 0.0
+    for number, (batch, known, unknown) in enumerate(zip(batches, annotated, unannotated, strict=True), start=1):
+        with means.sync(sn.network, last=number == len(batches)):
+            if not whole:
+                with means.autocast():
+                    unknown = predicted_maps(sn.network(batch.unannotated))
+            inputs = en_inputs(_images(batch), torch.cat([known, unknown]), options.en_input)
+            with means.autocast():
+                scores = _Untouched(en.bare)(inputs)[len(batch.images) :]
+            loss = score_loss(scores, 1.0)
+            check_finite(loss, "adversarial")
+            means.backward(options.sigma * loss / len(batches))
+        adversarial_loss += loss.item() / len(batches)
+    numbers["sn_grad_norm_adversarial"] = float(gradient_norm(sn))
+    if options.sn_update == "joint":
+        _add_gradients(sn, kept)
+    update(sn, means.max_grad_norm)
+    return numbers | {
+        "adversarial_loss": adversarial_loss,
+        "sn_updates": 2.0 if options.sn_update == "separate" else 1.0,
+    }
+
+
+def _en_update(
+    en: Player, mixed: Sequence[Tensor], annotated: Sequence[int], means: Means, options: DanOptions
+) -> dict[str, float]:
+    """Update the EN, unless it is frozen, from inputs whose first images are annotated; return how it judged before."""
+    learns = options.freeze != "en"
+    weight = options.sigma if options.sigma_in_en_loss else 1.0
+    found = []
+    for number, (inputs, count) in enumerate(zip(mixed, annotated, strict=True), start=1):
+        with means.sync(en.network, last=number == len(mixed)), torch.set_grad_enabled(learns):
+            with means.autocast():
+                logits = (en.network if learns else _Untouched(en.bare))(inputs).float()
+            known, unknown = logits[:count], logits[count:]
+            losses = score_loss(known, 1 - options.label_smoothing), score_loss(unknown, options.label_smoothing)
+            loss = losses[0] + losses[1]
+            check_finite(loss, "EN's")
+            if learns:
+                means.backward(weight * loss / len(mixed))
+        spread = logits.detach().sigmoid().std(correction=0)
+        accuracies = (known > 0).float().mean(), (unknown < 0).float().mean()
+        found.append(torch.stack([*(one.detach() for one in losses), *accuracies, spread]))
+    numbers: dict[str, float] = dict(zip(JUDGEMENT, torch.stack(found).mean(0).tolist(), strict=True))
+    if learns:
+        numbers["en_grad_norm"] = float(gradient_norm(en))
+        update(en, means.max_grad_norm)
+    return numbers
+
+
+def _images(batch: Batch) -> Tensor:
+    assert batch.unannotated is not None
+    return torch.cat([batch.images, batch.unannotated])  # (N + M, C, H, W)
+
+
+class _Untouched:
+    """Calls a network as it is without touching it: no gradient reaches its weights, its statistics stay."""
+
+    def __init__(self, network: nn.Module):
+        self.network = network
+        weights = {name: weight.detach() for name, weight in network.named_parameters()}
+        self.state = weights | {name: buffer.clone() for name, buffer in network.named_buffers()}
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return functional_call(self.network, self.state, (inputs,))
+
+
+def _take_gradients(player: Player) -> list[Tensor | None]:
+    """Return the gradients of a network and leave it without any."""
+    gradients = [weight.grad for weight in player.bare.parameters()]
+    player.optimizer.zero_grad(set_to_none=True)
+    return gradients
+
+
+def _add_gradients(player: Player, gradients: Sequence[Tensor | None]) -> None:
+    for weight, gradient in zip(player.bare.parameters(), gradients, strict=True):
+        if gradient is not None:
+            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)

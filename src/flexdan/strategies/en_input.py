@@ -1,0 +1,41 @@
+"""What the evaluation network sees: images with the maps of their foreground."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from flexdan.config import IGNORE
+
+EnInput = Literal["concatenate", "mask"]
+
+
+def predicted_maps(logits: Tensor) -> Tensor:
+    """Return the probabilities of the foreground classes: logits (N, K, H, W) to float32 (N, K - 1, H, W)."""
+    return logits.float().softmax(dim=1)[:, 1:]
+
+
+def true_maps(targets: Tensor, num_classes: int) -> Tensor:
+    """Return masks as maps of 0 and 1: classes (N, H, W) to float32 (N, K - 1, H, W); `IGNORE` is background."""
+    classes = torch.where(targets == IGNORE, 0, targets).long()
+    return F.one_hot(classes, num_classes)[..., 1:].movedim(-1, 1).float()
+
+
+def en_inputs(images: Tensor, maps: Tensor, en_input: EnInput) -> Tensor:
+    """Join images (N, C, H, W) and foreground maps (N, K - 1, H, W) to the EN's input.
+
+    Returns:
+        concatenate: (N, C + K - 1, H, W), the paper's. mask: (N, C * (K - 1), H, W), the image multiplied by each map,
+        as in experiment 8 of the log; normalised images are 0 at the mean intensity, so that what a map takes away
+        becomes that.
+    """
+    if en_input == "concatenate":
+        return torch.cat([images, maps.to(images)], dim=1)
+    return (images[:, None] * maps.to(images)[:, :, None]).flatten(1, 2)
+
+
+def en_input_channels(image_channels: int, num_classes: int, en_input: EnInput) -> int:
+    """Return the channels of `en_inputs` for images of C channels and K classes."""
+    maps = num_classes - 1
+    return image_channels + maps if en_input == "concatenate" else image_channels * maps
