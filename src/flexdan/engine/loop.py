@@ -19,13 +19,14 @@ from flexdan.engine.tensorboard import TensorBoard
 from flexdan.strategies import NonFiniteLossError, en_takes_part, gradient_ratio, judge_health
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict[str, Any]]:
+def train(config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool = False) -> list[dict[str, Any]]:
     """Train, and leave config.yaml, record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events in a folder.
 
     Args:
         config: the settings.
         folder: the run folder.
         resume: go on after the last finished epoch of the run in the folder, with equal results.
+        quiet: print no lines, but for the bar; log.txt has them all the same.
 
     Returns:
         The metrics of every epoch.
@@ -36,7 +37,7 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> list[dict
     data = gather_data(config)
     config = resolve_config(config, data)
     main = PartialState(cpu=config.training.device == "cpu").is_main_process
-    with TrainingProgress(shown=main) as progress:
+    with TrainingProgress(shown=main, quiet=quiet) as progress:
         parts = build_parts(config, data, lambda items: progress.track(items, "decoding images"))
         history = restore_run(parts, config, data, folder) if resume else start_run(parts, config, data, folder)
         if main:

@@ -15,9 +15,11 @@ class TrainingProgress:
 
     Args:
         shown: whether anything is printed (the main process of a distributed training prints).
+        quiet: print the bar, but no lines.
     """
 
-    def __init__(self, shown: bool = True):
+    def __init__(self, shown: bool = True, quiet: bool = False):
+        self._quiet = quiet
         self._console = Console(quiet=not shown, highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -51,7 +53,8 @@ class TrainingProgress:
 
     def say(self, line: str) -> None:
         """Print a line above the bar and log it."""
-        self._console.print(line, markup=False)
+        if not self._quiet:
+            self._console.print(line, markup=False)
         self._logger.info(line)
 
     def track(self, items: Iterable, what: str) -> Iterator:

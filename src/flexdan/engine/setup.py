@@ -22,7 +22,7 @@ from flexdan.engine.allocator import keep_freed_memory
 from flexdan.engine.optimizers import Scheduler, build_optimizer, build_scheduler
 from flexdan.engine.precision import make_autocast, resolve_precision
 from flexdan.losses import build_criterion
-from flexdan.models import build_evaluation_network, build_segmentation_network
+from flexdan.models import build_evaluation_network, build_segmentation_network, count_parameters
 from flexdan.strategies import Means, Player, Players, en_input_channels
 
 AUTO_PIXELS = 224 * 332  # the log's image size
@@ -284,6 +284,23 @@ def build_en(config: RunConfig) -> nn.Module:
     torch.manual_seed(epoch_seed(config.seed, 0, 2))
     inputs = en_input_channels(channels, classes, config.adversarial.en_input)
     return build_evaluation_network(config.en, input_channels=inputs, image_size=size)
+
+
+def count_all_parameters(config: RunConfig, channels: int = 3, classes: int = 2) -> int:
+    """Return the trainable parameters of all networks of a training, without making them.
+
+    Args:
+        config: with an image size; where the channels and classes are not named, `channels` and `classes` count.
+    """
+    sn = replace(
+        config.sn,
+        input_channels=channels if config.sn.input_channels == "auto" else config.sn.input_channels,
+        output_channels=classes if config.sn.output_channels == "auto" else config.sn.output_channels,
+    )
+    config = replace(config, sn=sn)
+    with torch.device("meta"):
+        networks = [build_network(config)] + ([build_en(config)] if config.strategy == "dan" else [])
+    return sum(map(count_parameters, networks))
 
 
 def make_dataset(

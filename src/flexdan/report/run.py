@@ -49,6 +49,7 @@ class Run:
         folder: the run folder.
         start: the first event of the record.
         rows: the metrics of every finished epoch; None for figures that were not finite.
+        health: how the evaluation network stood, by epoch, where there is one.
         resumes: how often the run went on after a stop.
         end: the last event, or None while the run goes on or after it broke off.
         evaluations: by name.
@@ -57,6 +58,7 @@ class Run:
     folder: Path
     start: dict[str, Any]
     rows: tuple[Row, ...]
+    health: dict[int, str]
     resumes: int
     end: dict[str, Any] | None
     evaluations: tuple[Evaluation, ...]
@@ -112,17 +114,21 @@ def read_run(folder: Path) -> Run:
     events = read_record(path)
     if not events or events[0]["event"] != "start":
         raise UserError(f"{path} does not begin with the start of a run: it is empty or damaged")
-    rows = {}
+    rows, health = {}, {}
     for event in events:
         if event["event"] == "epoch":
             if not isinstance(event.get("epoch"), int):
                 raise UserError(f"{path} has an epoch without its number: {json.dumps(event)[:80]}")
-            rows[event["epoch"]] = {name: _number(value) for name, value in event.items() if name != "event"}
+            numbers = {name: _number(value) for name, value in event.items() if not isinstance(value, str)}
+            rows[event["epoch"]] = numbers
+            if "en_health" in event:
+                health[event["epoch"]] = str(event["en_health"])
     ends = [event for event in events if event["event"] == "end"]
     return Run(
         folder=folder,
         start=events[0],
         rows=tuple(rows[epoch] for epoch in sorted(rows)),
+        health=dict(sorted(health.items())),
         resumes=sum(event["event"] == "resume" for event in events),
         end=ends[-1] if ends else None,
         evaluations=tuple(map(_read_evaluation, sorted(folder.glob("evaluation/*/metrics.json")))),

@@ -1,0 +1,160 @@
+"""`flexdan experiments run`."""
+
+import argparse
+import fnmatch
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flexdan.cli.parser import describe
+from flexdan.config.errors import UserError
+
+if TYPE_CHECKING:
+    from flexdan.cli.cells import Task
+    from flexdan.config import RunConfig
+    from flexdan.experiments import Cell, Experiment
+
+WHAT = """\
+Run experiments: every training of each, one after the other, and a table of what came out.
+
+Each training has a run folder below -o. The same command again skips what is finished, goes on with what was stopped in
+the middle, and trains what is missing; so a table can be made in several sittings.
+
+--scale smoke runs every training end to end in seconds, with 12 + 6 images at 32x48 pixels, an eighth of the channels, a
+tenth of the epochs and 3 updates in each. It shows that all of it works; its figures mean little. Networks that are
+still too large for that are named and left out. Without --data it draws a synthetic set."""
+EXAMPLES = """\
+  flexdan experiments run all --scale smoke -o runs/smoke
+  flexdan experiments run 7 --data data/glas.csv -o runs/seven
+  flexdan experiments run 7 --method paper --set data.annotated=9 --data data/glas.csv -o runs/seven_paper
+  flexdan experiments run 3 --cells '*block_pattern=double_run' --set num_epochs=5 --data data/glas.csv -o runs/three
+  flexdan experiments run scarce --data data/glas.csv -o runs/scarce"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    parser = argparse.ArgumentParser(prog="flexdan experiments run", **describe(WHAT, EXAMPLES))
+    add = parser.add_argument
+    add("experiments", nargs="+", metavar="N", help="names, see `flexdan experiments list`; all: every one of the log")
+    add("--scale", choices=("full", "smoke"), default="full", help="default: full, as in the log")
+    add("--data", default="", metavar="MANIFEST", help="manifest with the splits train and val")
+    add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="gets a folder for each experiment")
+    add("--cells", default="*", metavar="PATTERN", help="only trainings whose name matches; with * as wildcard")
+    add("--seeds", type=int, nargs="+", metavar="SEED", help="default: those of the experiment")
+    add(
+        "--method",
+        choices=("recorded", "paper"),
+        default="recorded",
+        help="paper: adversarial trainings of the log with the paper's three updates, predictions on annotated images "
+        "and truly unannotated ones, which the data must have; default: recorded",
+    )
+    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change a setting of every training")
+    add("--force", action="store_true", help="train anew what is there already")
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; 1 if a training failed."""
+    options = make_parser().parse_args(argv)
+    from flexdan.config.files import check_folder
+    from flexdan.experiments import EXPERIMENTS, find_experiment
+
+    logged = [name for name in EXPERIMENTS if name != "scarce"]
+    names = list(dict.fromkeys(one for name in options.experiments for one in (logged if name == "all" else [name])))
+    experiments = {name: find_experiment(name) for name in names}
+    if not options.data and options.scale == "full":
+        raise UserError("--data is missing: name a manifest, see `flexdan data import --help`")
+    check_folder(options.output)
+    changes = _changes(options.set)
+    tasks = {name: list(_tasks(name, experiment, options, changes)) for name, experiment in experiments.items()}
+    if empty := [name for name, found in tasks.items() if not found]:
+        raise UserError(f"--cells is {options.cells!r}, which no training of experiment {empty[0]} matches")
+    manifest = _manifest(options)
+
+    from flexdan.cli.cells import run_task
+    from flexdan.report.experiments import experiment_table, write_table
+
+    total, done, failed, start = sum(map(len, tasks.values())), 0, 0, time.monotonic()
+    for name, experiment in experiments.items():
+        print(f"\nexperiment {name}: {experiment.title}", flush=True)
+        outcomes = {}
+        for task in tasks[name]:
+            outcome = run_task(task, manifest, outcomes, smoke=options.scale == "smoke", force=options.force)
+            outcomes[task.folder] = outcome
+            done += 1
+            failed += outcome.status == "failed"
+            left = (time.monotonic() - start) / done * (total - done)
+            print(f"[{done}/{total}, about {left / 60:.0f} min left] {task.name}: {outcome.text}", flush=True)
+        table = experiment_table(f"Experiment {name}: {experiment.title}", list(outcomes.values()))
+        print(f"\n{write_table(table, options.output / name)}\n", flush=True)
+    print(f"{total} trainings in {(time.monotonic() - start) / 60:.1f} minutes; tables: {options.output}/*/table.md")
+    return 1 if failed else 0
+
+
+def _changes(settings: Sequence[str]) -> dict[str, Any]:
+    import yaml
+
+    from flexdan.config.names import translate
+
+    for setting in settings:
+        if "=" not in setting:
+            raise UserError(f"--set has {setting!r}: it must be NAME=VALUE, such as num_epochs=5")
+    pairs = [setting.partition("=")[::2] for setting in settings]
+    return translate({name: yaml.safe_load(value) for name, value in pairs})[0]
+
+
+def _tasks(
+    name: str, experiment: "Experiment", options: argparse.Namespace, changes: dict[str, Any]
+) -> "Iterator[Task]":
+    """Yield the trainings of an experiment, those that others start from first, with the settings asked for."""
+    from flexdan.cli.cells import Task
+
+    chosen = [cell for cell in experiment.cells if fnmatch.fnmatch(cell.name, options.cells)]
+    starts = {cell.start for cell in chosen}
+    for seed in options.seeds or experiment.seeds:
+        for cell in experiment.cells:
+            if cell not in chosen and cell.name not in starts:
+                continue
+            folder = options.output / name / f"seed={seed}"
+            yield Task(
+                name=cell.name,
+                seed=seed,
+                config=_settings(cell, options, changes),
+                folder=folder / cell.name,
+                start=folder / cell.start if cell.start else None,
+            )
+
+
+def _settings(cell: "Cell", options: argparse.Namespace, changes: dict[str, Any]) -> "RunConfig":
+    from flexdan.config import config_from_mapping, setting_values, with_settings
+    from flexdan.experiments import smoke
+    from flexdan.experiments.common import AS_IN_THE_PAPER
+
+    config = smoke(cell.config) if options.scale == "smoke" else cell.config
+    if options.method == "paper" and config.strategy == "dan":
+        config = with_settings(config, AS_IN_THE_PAPER)
+    return config_from_mapping(setting_values(config) | changes)[0] if changes else config
+
+
+def _manifest(options: argparse.Namespace) -> Path:
+    """Return the data: as given; at smoke scale a few images of it, or of a synthetic set that is drawn for it."""
+    if options.scale == "full":
+        from flexdan.data import read_manifest
+
+        read_manifest(options.data)
+        return Path(options.data).absolute()
+    from flexdan.cli.main import main
+    from flexdan.data import read_manifest, select_split, write_manifest
+    from flexdan.experiments.smoke import IMAGES
+
+    source = Path(options.data) if options.data else options.output / "data" / "manifest.csv"
+    if not options.data and not source.is_file():
+        shares = [f"{name}={count / sum(IMAGES.values())}" for name, count in IMAGES.items()]
+        command = ["data", "synthesize", "-o", str(source.parent), "--count", str(sum(IMAGES.values())), "--force"]
+        if code := main([*command, "--size", "64", "96", "--group-size", "1", "--split", *shares]):
+            raise UserError(f"no synthetic set could be drawn into {source.parent} (exit code {code})")
+    few = options.output / "smoke.csv"
+    records = read_manifest(source)
+    write_manifest(few, [record for name, count in IMAGES.items() for record in select_split(records, name)[:count]])
+    return few.absolute()

@@ -1,0 +1,44 @@
+"""Experiments by name."""
+
+import difflib
+from collections.abc import Callable
+
+from flexdan.config import UserError
+from flexdan.experiments.experiment import Experiment
+from flexdan.experiments.experiment1 import experiment1
+from flexdan.experiments.experiment2 import experiment2
+from flexdan.experiments.experiment3 import experiment3
+from flexdan.experiments.experiment4 import experiment4
+from flexdan.experiments.experiment5 import experiment5
+from flexdan.experiments.experiment6 import experiment6a, experiment6b
+from flexdan.experiments.experiment7 import experiment7
+from flexdan.experiments.experiment8 import experiment8
+from flexdan.experiments.experiment9 import experiment9
+from flexdan.experiments.scarce import scarce
+
+EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
+    "1": experiment1,
+    "2": experiment2,
+    "3": experiment3,
+    "4": experiment4,
+    "5": experiment5,
+    "6a": experiment6a,
+    "6b": experiment6b,
+    "7": experiment7,
+    "8": experiment8,
+    "9": experiment9,
+    "scarce": scarce,
+}
+
+
+def find_experiment(name: str) -> Experiment:
+    """Return the experiment of that name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name not in EXPERIMENTS:
+        near = difflib.get_close_matches(name, EXPERIMENTS, n=1) or ["6a and 6b"] * (name == "6")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"there is no experiment {name!r}: they are {', '.join(EXPERIMENTS)}{hint}")
+    return EXPERIMENTS[name]()
