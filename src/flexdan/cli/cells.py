@@ -70,7 +70,7 @@ def run_task(
     status, why = "trained", ""
     if finished:
         status = "done before"
-    elif task.start in outcomes and not outcomes[task.start].rows:
+    elif task.start and not outcomes[task.start].rows:
         status, why = "left out", f"{task.start.name} gave no network to start from"
     elif large := _too_large(config, smoke):
         status, why = "left out", large
@@ -98,8 +98,8 @@ def _state(folder: Path, config: RunConfig) -> tuple[bool, bool]:
     for name, value in wanted.items():
         if value not in ("auto", saved[name]):
             raise UserError(
-                f"{folder} holds a training with {name} {saved[name]!r}, not {value!r}: name another folder with -o, or "
-                "say --force to train it anew"
+                f"{folder} holds a training with {name} {saved[name]!r}, not {value!r}: name another folder with -o, "
+                "or say --force to train it anew"
             )
     finished = any(event["event"] == "end" for event in read_record(folder / "record.jsonl"))
     return finished, not finished

@@ -21,8 +21,8 @@ Run experiments: every training of each, one after the other, and a table of wha
 Each training has a run folder below -o. The same command again skips what is finished, goes on with what was stopped in
 the middle, and trains what is missing; so a table can be made in several sittings.
 
---scale smoke runs every training end to end in seconds, with 12 + 6 images at 32x48 pixels, an eighth of the channels, a
-tenth of the epochs and 3 updates in each. It shows that all of it works; its figures mean little. Networks that are
+--scale smoke runs every training end to end in seconds, with 12 + 6 images at 32x48 pixels, an eighth of the channels,
+a tenth of the epochs and 3 updates in each. It shows that all of it works; its figures mean little. Networks that are
 still too large for that are named and left out. Without --data it draws a synthetic set."""
 EXAMPLES = """\
   flexdan experiments run all --scale smoke -o runs/smoke

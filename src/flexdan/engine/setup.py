@@ -290,7 +290,9 @@ def count_all_parameters(config: RunConfig, channels: int = 3, classes: int = 2)
     """Return the trainable parameters of all networks of a training, without making them.
 
     Args:
-        config: with an image size; where the channels and classes are not named, `channels` and `classes` count.
+        config: with an image size.
+        channels: of the images, where the configuration does not say.
+        classes: of the masks, likewise.
     """
     sn = replace(
         config.sn,

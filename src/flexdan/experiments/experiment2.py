@@ -25,8 +25,8 @@ def experiment2() -> Experiment:
         cells=(Cell(name="dan", config=config),),
         recorded=(
             "Epoch 100: d_train_annotated_loss 8.938, d_train_unannotated_loss 22.292, d_train_loss 0.6444, "
-            "g_train_loss 0.3519, val_loss 0.4105, val_acc 0.8979, iou_score 0.2028. The EN's loss grew with every epoch; "
-            "no real improvement of the SN."
+            "g_train_loss 0.3519, val_loss 0.4105, val_acc 0.8979, iou_score 0.2028. The EN's loss grew with every "
+            "epoch; no real improvement of the SN."
         ),
         fault=f"{FAULTS} {GAN_FAULTS}",
     )

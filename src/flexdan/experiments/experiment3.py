@@ -22,10 +22,10 @@ def experiment3() -> Experiment:
             },
         ),
         recorded=(
-            "13 of 32 ran out of memory on a card of 14.76 GiB. Best: (5, 1, 32, single_run) and (5, 2, 32, double_run), "
-            "then (3, 2, 64, double_run), (5, 1, 64, double_run), (6, 1, 64, double_run). Few channels and many blocks "
-            "are better; double_run is no better, but takes less memory. After 100 epochs (5, 1, 64, double_run) had "
-            "IoU 0.770, accuracy 0.872; the best IoU of all was 0.784."
+            "13 of 32 ran out of memory on a card of 14.76 GiB. Best: (5, 1, 32, single_run) and (5, 2, 32, "
+            "double_run), then (3, 2, 64, double_run), (5, 1, 64, double_run), (6, 1, 64, double_run). Few channels "
+            "and many blocks are better; double_run is no better, but takes less memory. After 100 epochs "
+            "(5, 1, 64, double_run) had IoU 0.770, accuracy 0.872; the best IoU of all was 0.784."
         ),
         fault=FAULTS,
     )

@@ -30,8 +30,8 @@ def experiment4() -> Experiment:
             },
         ),
         recorded=(
-            "50 of 120 ran out of memory. adam is better than sgd, 0.001 better than other rates; networks of one width "
-            "do very well with little memory; (5, 2, 8 or 16, double_run) at 0.001 with adam is the best."
+            "50 of 120 ran out of memory. adam is better than sgd, 0.001 better than other rates; networks of one "
+            "width do very well with little memory; (5, 2, 8 or 16, double_run) at 0.001 with adam is the best."
         ),
         fault=FAULTS,
     )

@@ -9,8 +9,8 @@ TRAINED = Cell(  # GAN_Concat_Flex_006 of the log
 )
 FROM_TRAINED = with_settings(GAN, {"training.num_epochs": 60})
 SIGMA_NOTE = (
-    "The log went on at epoch 40 of 100 with the trained SN; here the epochs are counted from 1 again, so that sigma is "
-    "40 / sigma_weight smaller."
+    "The log went on at epoch 40 of 100 with the trained SN; here the epochs are counted from 1 again, so that sigma "
+    "is 40 / sigma_weight smaller."
 )
 
 
@@ -27,8 +27,8 @@ def experiment5() -> Experiment:
         title="FlexVGG over blocks, linear layers and features, and sigma, from an SN trained for 40 epochs",
         cells=(TRAINED, *grid(FROM_TRAINED, values, start=TRAINED.name)),
         recorded=(
-            "All with 512 or 1024 features ran out of memory. sigma 0.1 is better than 0.5 and 1, sigma_weight 300 much "
-            "better than 30; one linear layer and four blocks are enough."
+            "All with 512 or 1024 features ran out of memory. sigma 0.1 is better than 0.5 and 1, sigma_weight 300 "
+            "much better than 30; one linear layer and four blocks are enough."
         ),
         fault=f"{FAULTS} {GAN_FAULTS} {SIGMA_NOTE}",
     )

@@ -3,7 +3,7 @@
 from flexdan.config import RunConfig, with_settings
 from flexdan.experiments.experiment import Cell, Experiment
 
-EPOCHS = 20
+EPOCHS, UPDATES = 10, 40  # 400 updates of the SN in all
 
 
 def scarce() -> Experiment:
@@ -19,7 +19,7 @@ def scarce() -> Experiment:
             "data.image_size": (224, 332),
             "sn.first_layer_out_channels": 32,
             "training.num_epochs": EPOCHS,
-            "training.updates_per_epoch": 20,
+            "training.updates_per_epoch": UPDATES,
             "training.batch_size": 2,
             "training.tensorboard": False,
         },
