@@ -91,3 +91,26 @@ def test_masks_of_classes(discs, tmp_path):
     record = replace(read_manifest(discs)[0], mask_values="0=1 255=0")
     flipped = load_mask(record)
     np.testing.assert_array_equal(flipped, 1 - load_mask(replace(record, mask_values="binary")))
+
+
+def test_a_sampler_that_needs_more_than_there_are_starts_over_in_another_order():
+    sampler = EpochSampler(5, seed=0, total=13)
+    sampler.set_epoch(3)
+    order = list(sampler)
+    assert len(order) == len(sampler) == 13
+    assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
+    assert order[:5] != order[5:10]
+    assert len(set(order[10:])) == 3
+    plain = EpochSampler(5, seed=0)
+    plain.set_epoch(3)
+    assert list(plain) == order[:5]
+
+
+def test_a_sampler_that_needs_fewer_takes_other_images_in_the_next_epoch():
+    sampler = EpochSampler(100, seed=0, total=4)
+    drawn = []
+    for epoch in (1, 2):
+        sampler.set_epoch(epoch)
+        drawn.append(list(sampler))
+    assert [len(set(order)) for order in drawn] == [4, 4]
+    assert drawn[0] != drawn[1]

@@ -53,6 +53,16 @@ class RunConfig:
             raise UserError(f"seed is {self.seed}: it must be 0 or more")
         if self.adversarial.freeze == "en" and not self.init_en:
             raise UserError("adversarial.freeze is en, but a fresh EN knows nothing: say whose with init_en")
+        if self.strategy == "dan" and self.adversarial.gan_start_epoch > self.training.num_epochs:
+            raise UserError(
+                f"adversarial.gan_start_epoch is {self.adversarial.gan_start_epoch}, but training.num_epochs is "
+                f"{self.training.num_epochs}: the EN would never take part; train longer, or say strategy supervised"
+            )
+        if self.adversarial.freeze == "sn" and self.adversarial.gan_start_epoch > 1:
+            raise UserError(
+                f"adversarial.freeze is sn, but adversarial.gan_start_epoch is {self.adversarial.gan_start_epoch}: "
+                "before that only the SN trains; say 1"
+            )
         half_batch = self.strategy == "dan" and self.adversarial.unannotated_source == "half_batch"
         if half_batch and self.training.batch_size < 2:
             raise UserError(

@@ -23,9 +23,8 @@ def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: T
     """Train for one epoch and return what the record says of it."""
     adversarial = en_takes_part(config, epoch)
     torch.manual_seed(epoch_seed(config.seed, epoch, parts.accelerator.process_index))  # for networks that draw
-    for player in (parts.players.sn, parts.players.en):
-        if player is not None:
-            player.network.train()
+    for _, player in parts.players.items():
+        player.network.train()
     done = (epoch - max(config.adversarial.gan_start_epoch, 1)) * parts.updates_per_epoch
     start, numbers, images_seen, lr = time.perf_counter(), [], 0, {}
     for position, batches in enumerate(_updates(parts, config, epoch, adversarial, progress)):
@@ -90,12 +89,12 @@ def _to_input(
 def _step_schedulers(parts: TrainingParts, adversarial: bool) -> dict[str, float]:
     """Step the schedules that go by update, and return the learning rates of the update before."""
     rates = {}
-    for name, scheduler in parts.schedulers.items():
-        player = getattr(parts.players, name)
-        rates["lr" if name == "sn" else f"{name}_lr"] = player.optimizer.param_groups[0]["lr"]
-        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR) and (name == "sn" or adversarial):
-            scheduler.step()
-    return rates if adversarial else {"lr": rates["lr"]}
+    for name, player in parts.players.items():
+        if name == "sn" or adversarial:
+            rates["lr" if name == "sn" else "en_lr"] = player.optimizer.param_groups[0]["lr"]
+            if isinstance(scheduler := parts.schedulers.get(name), torch.optim.lr_scheduler.LambdaLR):
+                scheduler.step()
+    return rates
 
 
 def _mean(numbers: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
@@ -107,9 +106,9 @@ def _mean(numbers: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
 def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
     """Return loss and pooled metrics over the validation images of all processes."""
     device = parts.accelerator.device
-    for player in (parts.players.sn, parts.players.en):
-        for buffer in player.bare.buffers() if player else ():  # each process has batch-norm statistics of its own; the
-            broadcast(buffer)  # first one's are saved
+    for _, player in parts.players.items():
+        for buffer in player.bare.buffers():  # batch norm's, of each process its own: the first one's are saved
+            broadcast(buffer)
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:

@@ -52,7 +52,7 @@ class TrainingParts:
     Args:
         accelerator: devices and processes.
         players: the networks with their optimisers.
-        schedulers: of the optimisers, by the name of the network: sn, en.
+        schedulers: of the optimisers, by the name of the network: sn, en; a frozen one has none.
         means: how passes and updates are done.
         augmentation: random changes of a batch.
         train_loader: annotated images.
@@ -190,6 +190,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     updates = math.ceil(len(train_loader) / config.training.gradient_accumulation_steps)
     epochs = {"sn": config.training.num_epochs}
     epochs["en"] = epochs["sn"] - max(config.adversarial.gan_start_epoch, 1) + 1
+    frozen = config.adversarial.freeze if config.strategy == "dan" else "none"
     precision = resolve_precision(config.training.precision, accelerator.device.type)
     return TrainingParts(
         accelerator=accelerator,
@@ -197,6 +198,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         schedulers={
             name: build_scheduler(config.scheduler, optimizer, updates * epochs[name])
             for name, optimizer in optimizers.items()
+            if name != frozen
         },
         means=Means(
             criterion=build_criterion(config.loss.criterion),

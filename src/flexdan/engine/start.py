@@ -23,15 +23,12 @@ RUN_FILES = (  # of a run folder, as patterns
 
 def training_state(parts: TrainingParts) -> dict[str, Any]:
     """Return the state that a resumed training needs beside the weights and the history."""
-    return {name: _optimization(parts, name) for name in parts.schedulers}
-
-
-def _optimization(parts: TrainingParts, name: str) -> dict[str, Any]:
-    scheduler = parts.schedulers[name]
-    return {
-        "optimizer": getattr(parts.players, name).optimizer.state_dict(),
-        "scheduler": {} if scheduler is None else scheduler.state_dict(),
-    }
+    state = {}
+    for name, player in parts.players.items():
+        scheduler = parts.schedulers.get(name)
+        schedule = {} if scheduler is None else scheduler.state_dict()
+        state[name] = {"optimizer": player.optimizer.state_dict(), "scheduler": schedule}
+    return state
 
 
 def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
@@ -41,10 +38,9 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
     goes away then.
     """
     players = parts.players
-    if config.init_sn:
-        load_initial_weights(players.sn.bare, Path(config.init_sn), "sn")
-    if config.init_en and players.en is not None:
-        load_initial_weights(players.en.bare, Path(config.init_en), "en")
+    for name, player in players.items():
+        if run := {"sn": config.init_sn, "en": config.init_en}[name]:
+            load_initial_weights(player.bare, Path(run), name)
     if parts.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         for pattern in RUN_FILES:
@@ -72,8 +68,8 @@ def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, fol
     content = load_checkpoint(folder / "last.ckpt")
     events = read_record(folder / "record.jsonl")
     _refuse_other_conditions(events, start_event(config, **_conditions(parts, data)), folder)
-    for name, scheduler in parts.schedulers.items():
-        player, state = getattr(parts.players, name), content["training"][name]
+    for name, player in parts.players.items():
+        scheduler, state = parts.schedulers.get(name), content["training"][name]
         load_weights(player.bare, content[name], f"the network of {folder / 'last.ckpt'}", name)
         player.optimizer.load_state_dict(state["optimizer"])
         if scheduler is not None:

@@ -38,7 +38,7 @@ def find_experiment(name: str) -> Experiment:
         UserError: if there is none.
     """
     if name not in EXPERIMENTS:
-        near = difflib.get_close_matches(name, EXPERIMENTS, n=1) or ["6a and 6b"] * (name == "6")
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = difflib.get_close_matches(name, EXPERIMENTS)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise UserError(f"there is no experiment {name!r}: they are {', '.join(EXPERIMENTS)}{hint}")
     return EXPERIMENTS[name]()

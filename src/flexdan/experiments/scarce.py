@@ -15,7 +15,7 @@ def scarce() -> Experiment:
     supervised = with_settings(
         RunConfig(),
         {
-            "data.annotated": "9",
+            "data.annotated": 9,
             "data.image_size": (224, 332),
             "sn.first_layer_out_channels": 32,
             "training.num_epochs": EPOCHS,

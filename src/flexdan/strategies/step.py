@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,10 @@ class Players:
 
     sn: Player
     en: Player | None = None
+
+    def items(self) -> list[tuple[Literal["sn", "en"], Player]]:
+        """Return the networks that are there, with their names."""
+        return [("sn", self.sn), *([("en", self.en)] if self.en is not None else [])]
 
 
 @dataclass(frozen=True, kw_only=True)
