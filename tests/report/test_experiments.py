@@ -3,8 +3,8 @@
 from flexdan.report.experiments import Outcome, experiment_table, write_table
 
 
-def outcome(name="dan", seed=0, last=0.5, best=0.6, **more) -> Outcome:
-    rows = ({"epoch": 1, "iou_score": best, "dice": best + 0.1, "sn_updates": 3},
+def outcome(name="dan", seed=0, last=0.5, **more) -> Outcome:
+    rows = ({"epoch": 1, "iou_score": 0.6, "dice": 0.7, "sn_updates": 3},
             {"epoch": 2, "iou_score": last, "dice": last + 0.1, "sn_updates": 3})  # fmt: skip
     facts = {"status": "trained", "why": "", "seconds": 12.0, "rows": rows, "best": rows[0], "health": {}}
     return Outcome(name=name, seed=seed, **(facts | more))
@@ -15,8 +15,8 @@ def cells(table, name) -> dict[str, str]:
 
 
 def test_several_seeds_give_mean_spread_and_paired_differences():
-    outcomes = [outcome("supervised", 0, last=0.5), outcome("supervised", 1, last=0.7),
-                outcome("dan", 0, last=0.6, health={"healthy": 2}), outcome("dan", 1, last=0.72, health={"idle": 2})]  # fmt: skip
+    outcomes = [outcome("supervised", 0, last=0.5), outcome("supervised", 1, last=0.7)]
+    outcomes += [outcome("dan", 0, last=0.6, health={"healthy": 2}), outcome("dan", 1, last=0.72, health={"idle": 2})]
     table = experiment_table("An experiment", outcomes)
     found = cells(table, "dan")
     assert found["seeds"] == "2 of 2"
