@@ -53,6 +53,23 @@ EPOCHS = [
 ]
 END = {"event": "end", "time": "2025-03-01T10:03:00+00:00", "reason": "finished", "best": EPOCHS[2]}
 
+AGAINST = {  # what epochs 3 and 4 of an adversarial run have beside the others; the norm of 4 was not finite
+    "sigma": (0.11, 0.1133),
+    "en_loss_annotated": (0.7, 0.2),
+    "en_loss_unannotated": (0.6, 0.1),
+    "en_accuracy_annotated": (0.5, 1.0),
+    "en_accuracy_unannotated": (0.75, 0.98),
+    "en_score_spread": (0.1, 0.4),
+    "en_grad_norm": (12.5, None),
+    "adversarial_loss": (0.9, 2.5),
+    "sn_grad_norm_segmentation": (2.0, 1.0),
+    "sn_grad_norm_adversarial": (0.5, 0.03),
+    "grad_ratio": (0.25, 0.03),
+    "en_lr": (0.003, 0.004),
+    "en_health": ("healthy", "saturated"),
+    "en_advice": ("EN right about most", "EN right about all, and sure: lower en_lr"),
+}
+
 
 def write_record(folder: Path, events: list[dict]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +104,34 @@ def write_evaluation(folder: Path, name="test", images=(), classes=2, manifest="
 def events():
     """The events of a finished run."""
     return json.loads(json.dumps([START, *EPOCHS, END]))
+
+
+@pytest.fixture
+def adversarial_events(events):
+    """The events of a finished run in which the EN takes part from epoch 3 on."""
+    start, *rows, _ = events
+    start["en_parameters"] = 1234567
+    start["config"] |= {
+        "strategy": "dan",
+        "en": {"model_type": "FlexVGG"},
+        "adversarial": {
+            "sigma": 0.1,
+            "sigma_schedule": "epoch",
+            "sigma_weight": 300.0,
+            "sigma_end": 1.0,
+            "sigma_iterations": 30000,
+            "gan_start_epoch": 3,
+            "sn_update": "separate",
+            "en_input": "concatenate",
+            "unannotated_source": "split",
+            "en_lr": None,
+        },
+    }
+    for row in rows:
+        row["sn_updates"] = 5 if row["epoch"] < 3 else 10
+    for at, row in enumerate(rows[2:]):
+        row |= {name: values[at] for name, values in AGAINST.items()}
+    return events
 
 
 @pytest.fixture

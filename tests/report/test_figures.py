@@ -44,6 +44,38 @@ def test_each_epoch_tells_its_values_and_which_is_the_best():
     assert f'class="best" d="M{RIGHT:.1f} {TOP}V{BOTTOM}"' in svg
 
 
+def test_the_upright_axis_holds_levels_and_what_else_it_must():
+    ones = [Series(name="a", values=[0.5, 1.0])]
+    svg = line_chart("t", [1, 2], ones, within=(0, 2), levels={"half": 0.5})
+    assert lines(svg) == [f"M{LEFT:.1f} {BOTTOM - (BOTTOM - TOP) / 4:.1f}L{RIGHT:.1f} {MIDDLE_Y:.1f}"]
+    assert f'class="level" d="M{LEFT} {BOTTOM - (BOTTOM - TOP) / 4:.1f}H{RIGHT}"' in svg
+    assert ">half</text>" in svg
+    assert lines(line_chart("t", [1, 2], ones, levels={"two": 2.0})) == lines(svg)
+
+
+def test_states_are_a_band_with_a_piece_for_each_stretch():
+    states = {2: "idle", 3: "idle", 5: "healthy"}
+    svg = line_chart("t", [1, 2, 3, 4, 5], [Series(name="a", values=[1.0] * 5)], states=states)
+    pieces = re.findall(r'class="state (\w+)" x="([\d.]+)" y="2" width="([\d.]+)" height="8"><title>([^<]*)<', svg)
+    step = (RIGHT - LEFT) / 4
+    found = [(name, float(x), float(width), text) for name, x, width, text in pieces]
+    assert found == [
+        ("idle", pytest.approx(LEFT + step / 2), pytest.approx(2 * step), "idle, epochs 2 to 3"),
+        ("healthy", pytest.approx(RIGHT - step / 2), pytest.approx(step / 2), "healthy, epoch 5"),
+    ]
+
+
+def test_the_state_of_a_single_epoch_fills_the_width():
+    svg = line_chart("t", [7], [Series(name="a", values=[1.0])], states={7: "idle"})
+    assert f'x="{LEFT:.1f}" y="2" width="{RIGHT - LEFT:.1f}"' in svg
+
+
+def test_a_curve_that_hides_an_earlier_one_is_dashed():
+    values = {"a": [1.0, 2.0], "b": [None, 2.0], "c": [1.0, 3.0]}
+    svg = line_chart("t", [1, 2], [Series(name=name, values=points) for name, points in values.items()])
+    assert re.findall(r'class="(line[^"]*)"', svg) == ["line", "line twin", "line"]
+
+
 def test_many_epochs_have_at_most_so_many_columns():
     epochs = list(range(1, 1001))
     svg = line_chart("t", epochs, [Series(name="a", values=[1 / epoch for epoch in epochs])])

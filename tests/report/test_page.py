@@ -90,11 +90,31 @@ def test_losses_of_other_strategies_are_drawn(tmp_path, record, events):
     assert "Further losses" in parsed.text
 
 
+def test_a_page_of_an_adversarial_run(tmp_path, record, adversarial_events):
+    page = build_page(read_run(record(tmp_path, adversarial_events)))
+    parsed = parse(page)
+    assert not EXTERNAL.search(page)
+    assert parsed.tags.count("svg") == 8
+    assert "EN healthy in 1 of 2 epochs, saturated in 1. Last, in epoch 4, saturated: " in parsed.text
+    assert "Evaluation network (EN) against segmentation network (SN)" in parsed.text
+    for state in ("healthy", "saturated"):
+        assert f'<span class="state {state}">' in page
+        assert f'<rect class="state {state}"' in page
+        assert re.search(rf"^.*\.{state} {{ --c: ", page, re.MULTILINE)
+
+
+def test_a_page_of_an_adversarial_run_before_the_evaluation_network_takes_part(tmp_path, record, adversarial_events):
+    parsed = parse(build_page(read_run(record(tmp_path, adversarial_events[:3]))))
+    assert parsed.tags.count("svg") == 4
+    assert "dan, with the EN from epoch 3 on" in parsed.text
+    assert "against segmentation network" not in parsed.text
+
+
 def test_hostile_names_and_settings_stay_text(tmp_path, record, evaluation, events):
     events[0]["config"]["data"]["manifest"] = HOSTILE
     events[0]["config"]["sn"]["model_type"] = HOSTILE
     events[0] |= {"command": ["flexdan", HOSTILE], "annotated": [HOSTILE], "device": HOSTILE}
-    events[1][HOSTILE + "_loss"] = 1.0
+    events[1] |= {HOSTILE + "_loss": 1.0, "en_accuracy_annotated": 1.0, "en_health": HOSTILE, "en_advice": HOSTILE}
     events[-1]["reason"] = HOSTILE
     folder = record(tmp_path / HOSTILE.replace("/", ""), events)
     evaluation(folder, images=[(HOSTILE.replace("/", ""), 0.5), ("b.png", 0.5)], split=HOSTILE, manifest=HOSTILE)

@@ -35,6 +35,19 @@ def test_a_record_that_lacks_facts_can_be_read(tmp_path, record):
     assert run.num_epochs == 1
 
 
+def test_words_about_the_evaluation_network_are_apart_from_the_numbers(tmp_path, record, adversarial_events):
+    run = read_run(record(tmp_path, adversarial_events))
+    assert run.health == {3: "healthy", 4: "saturated"}
+    assert run.advice == "EN right about all, and sure: lower en_lr"
+    assert run.rows[3]["en_grad_norm"] is None
+    assert all(isinstance(value, int | float | None) for row in run.rows for value in row.values())
+
+
+def test_a_run_without_an_evaluation_network_has_no_health(folder):
+    run = read_run(folder)
+    assert (run.health, run.advice) == ({}, "")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,7 +1,7 @@
 import pytest
 
 from flexdan.report import read_run
-from flexdan.report.tables import epoch_table, evaluation_table, facts, outdated, verdict
+from flexdan.report.tables import epoch_table, evaluation_table, health_verdict, outdated, verdict
 
 
 def test_verdict_names_epoch_and_figures(folder):
@@ -14,50 +14,54 @@ def test_verdict_of_other_metrics_and_of_no_epoch(tmp_path, record, events):
     assert verdict(read_run(record(tmp_path, events[:1]))).startswith("No epoch has been measured yet: still running")
 
 
-def test_facts_tell_what_was_run(folder):
-    told = dict(facts(read_run(folder)))
-    expected = {
-        "Network": "ZhengSN, 519,744 parameters",
-        "Training images": "2 annotated, 5 unannotated (not used by the supervised strategy)",
-        "Validation images": "7",
-        "Image size": "24 x 32 pixels (height x width)",
-        "Precision": "fp32",
-        "Device": "cpu: Some CPU, 2 threads",
-        "Seed": "3",
-        "Started": "2025-03-01 10:00 UTC",
-        "Duration": "2 min 0 s of training steps in 4 epochs; 3 min 0 s with validation",
-        "Speed": "5.00 images/s in training (median over epochs)",
-        "Peak memory": "1,004 MiB of the process",
-        "Manifest": f"set.csv, SHA-256 {'ab' * 32}",
-        "Code": "git commit c0ffee, with changes that are not committed",
-        "Versions": "flexdan 0.1.0, Python 3.11.7, torch 2.9",
-        "Command": "flexdan train -o 'my run'",
-    }
-    assert {name: told[name] for name in expected} == expected
+def test_health_verdict_counts_states_and_gives_the_last_advice(tmp_path, record, adversarial_events):
+    assert health_verdict(read_run(record(tmp_path, adversarial_events))) == (
+        "EN healthy in 1 of 2 epochs, saturated in 1. Last, in epoch 4, saturated: "
+        "EN right about all, and sure: lower en_lr"
+    )
+    del adversarial_events[4]["en_advice"]
+    adversarial_events[2]["en_health"] = "saturated"
+    assert health_verdict(read_run(record(tmp_path, adversarial_events))) == (
+        "EN saturated in 2 of 3 epochs, healthy in 1. Last, in epoch 4, saturated"
+    )
 
 
-def test_facts_of_gpus_resumed_runs_and_records_that_lack_them(tmp_path, record, events):
-    events[0] |= {"device": "cuda:0", "processes": 2}
-    events[0]["environment"]["gpus"] = ["Some GPU", "Some GPU"]
-    resume = {"event": "resume", "after_epoch": 2}
-    told = dict(facts(read_run(record(tmp_path, [*events[:3], resume, *events[3:]]))))
-    assert told["Device"] == "cuda:0: Some GPU, 2 processes"
-    assert told["Duration"] == "2 min 0 s of training steps in 4 epochs; resumed 1 time"
-    assert told["Peak memory"] == "1,004 MiB of the GPU"
-    bare = dict(facts(read_run(record(tmp_path, [{"event": "start"}]))))
-    assert bare["Seed"] == bare["Speed"] == bare["Image size"] == "-"
-    assert bare["Code"] == "an installed package, without a git commit"
+def test_without_an_evaluation_network_there_is_no_health_verdict(folder):
+    assert health_verdict(read_run(folder)) == ""
 
 
 def test_every_epoch_stands_in_the_table_with_numbers_of_other_strategies_too(tmp_path, record, events):
     events[2]["en_loss"] = 0.25
     events[3]["val_loss"] = None
-    table = epoch_table(read_run(record(tmp_path, events)).rows)
+    table = epoch_table(read_run(record(tmp_path, events)))
     assert list(table.header[:4]) == ["epoch", "training loss", "validation loss", "IoU"]
     assert table.header[-1] == "en loss"
     assert [row[0] for row in table.rows] == ["1", "2", "3", "4"]
     assert [row[-1] for row in table.rows] == ["-", "0.2500", "-", "-"]
     assert [row[2] for row in table.rows] == ["2.0000", "1.0000", "-", "0.5000"]
+
+
+def test_numbers_of_the_evaluation_network_have_names_and_stand_after_the_others(tmp_path, record, adversarial_events):
+    table = epoch_table(read_run(record(tmp_path, adversarial_events)))
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    assert [row["SN updates"] for row in rows] == ["5", "5", "10", "10"]
+    names = list(table.header[table.header.index("sigma") :])
+    assert [rows[1][name] for name in names] == ["-"] * len(names)
+    assert {name: rows[3][name] for name in names} == {
+        "sigma": "0.113",
+        "EN accuracy, annotated": "1.0000",
+        "EN accuracy, unannotated": "0.9800",
+        "EN loss, annotated": "0.2000",
+        "EN loss, unannotated": "0.1000",
+        "adversarial loss": "2.5000",
+        "spread of EN scores": "0.4000",
+        "SN gradient, segmentation": "1",
+        "SN gradient, adversarial": "0.03",
+        "gradient ratio": "0.03",
+        "EN gradient": "-",
+        "EN learning rate": "0.004",
+        "EN health": "saturated",
+    }
 
 
 def test_evaluation_table_keeps_sizes_and_ways_apart(folder, evaluation):

@@ -1,8 +1,9 @@
 """Plain SVG figures, drawn from numbers: curves over epochs, and how many images reach which Dice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 from markupsafe import Markup, escape
 
@@ -74,7 +75,16 @@ def epoch_axis(epochs: Sequence[int]) -> Axis:
     return Axis(low, high, 1 if step < 1 else math.ceil(step), LEFT, RIGHT)
 
 
-def line_chart(title: str, epochs: Sequence[int], series: Sequence[Series], marked: int | None = None) -> Markup:
+def line_chart(
+    title: str,
+    epochs: Sequence[int],
+    series: Sequence[Series],
+    marked: int | None = None,
+    *,
+    within: Sequence[float] = (),
+    levels: Mapping[str, float] = {},
+    states: Mapping[int, str] = {},
+) -> Markup:
     """Draw curves over epochs.
 
     Args:
@@ -82,18 +92,27 @@ def line_chart(title: str, epochs: Sequence[int], series: Sequence[Series], mark
         epochs: ascending.
         series: curves with one value for each epoch; at least one value is there.
         marked: an epoch that gets an upright line, the best one.
+        within: values that the upright axis holds whatever the curves do.
+        levels: values that get a level line, by the name that stands at it.
+        states: a word for some of the epochs, drawn as a band above the curves; its colour is the class of that name.
 
     Returns:
         An `<svg>`; each epoch shows its values where the mouse rests on it.
     """
     across = epoch_axis(epochs)
-    up = value_axis([value for one in series for value in one.values if value is not None])
-    parts = [_axes(across, up, "epoch")]
+    up = value_axis(
+        [*(value for one in series for value in one.values if value is not None), *within, *levels.values()]
+    )
+    parts = [_axes(across, up, "epoch"), _band(epochs, states, across)]
+    for name, level in levels.items():
+        y = up.place(level)
+        parts.append(Markup('<path class="level" d="M{} {:.1f}H{}"/>').format(LEFT, y, RIGHT))
+        parts.append(Markup('<text class="up" x="{}" y="{:.1f}">{}</text>').format(RIGHT, y - 4, name))
     if marked is not None:
         x = across.place(marked)
         parts.append(Markup('<path class="best" d="M{0:.1f} {1}V{2}"/>').format(x, TOP, BOTTOM))
     for number, one in enumerate(series):
-        parts.append(_curve(number, one, epochs, across, up))
+        parts.append(_curve(number, one, epochs, across, up, hides=any(_same(one, other) for other in series[:number])))
     parts.append(_columns(epochs, series, across, marked))
     return _svg(f"{title} by epoch", parts)
 
@@ -141,8 +160,30 @@ def _axes(across: Axis, up: Axis, below: str) -> Markup:
     return Markup("").join(parts)
 
 
-def _curve(number: int, one: Series, epochs: Sequence[int], across: Axis, up: Axis) -> Markup:
-    """Draw one curve; it has a gap where a value is missing, and dots where there are few."""
+def _band(epochs: Sequence[int], states: Mapping[int, str], across: Axis) -> Markup:
+    """Draw a bar above the curves for each stretch of epochs in the same state."""
+    edges = [LEFT, *((across.place(one) + across.place(after)) / 2 for one, after in pairwise(epochs)), RIGHT]
+    parts = []
+    for state, stretch in groupby(range(len(epochs)), lambda at: states.get(epochs[at])):
+        if state is None:
+            continue
+        at = list(stretch)
+        left, right, first, last = edges[at[0]], edges[at[-1] + 1], epochs[at[0]], epochs[at[-1]]
+        text = f"{state}, epoch {first}" if first == last else f"{state}, epochs {first} to {last}"
+        parts.append(
+            Markup('<rect class="state {}" x="{:.1f}" y="2" width="{:.1f}" height="8"><title>{}</title></rect>').format(
+                state, left, right - left, text
+            )
+        )
+    return Markup("").join(parts)
+
+
+def _same(one: Series, other: Series) -> bool:
+    return all(value is None or value == twin for value, twin in zip(one.values, other.values, strict=True))
+
+
+def _curve(number: int, one: Series, epochs: Sequence[int], across: Axis, up: Axis, hides: bool) -> Markup:
+    """Draw one curve: with a gap where a value is missing, dots where there are few, dashed if it hides another one."""
     points = [
         None if value is None else (across.place(epoch), up.place(value))
         for epoch, value in zip(epochs, one.values, strict=True)
@@ -156,7 +197,7 @@ def _curve(number: int, one: Series, epochs: Sequence[int], across: Axis, up: Ax
         path += f"{'L' if before else 'M'}{point[0]:.1f} {point[1]:.1f}"
         if len(points) <= 30 or (before is None and after is None):
             dots.append(Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="2.4"/>').format(*point))
-    line = Markup('<path class="line" d="{}"/>').format(path)
+    line = Markup('<path class="line{}" d="{}"/>').format(" twin" * hides, path)
     return Markup('<g class="s{}">').format(number) + line + Markup("").join(dots) + Markup("</g>")
 
 

@@ -7,18 +7,12 @@ from importlib.resources import files
 
 import jinja2
 import yaml
-from markupsafe import Markup
 
-from flexdan.report.figures import Series, histogram, line_chart
+from flexdan.report.curves import Figure, en_figures, epoch_figures
+from flexdan.report.facts import facts
+from flexdan.report.figures import histogram
 from flexdan.report.run import Evaluation, ImageScore, Run, best_and_worst
-from flexdan.report.tables import NAMES, Table, epoch_table, evaluation_table, facts, number, verdict
-
-_CURVES = (  # title, unit, the numbers of an epoch that are drawn
-    ("Loss", "mean over images", ("train_loss", "val_loss")),
-    ("Validation: IoU, Dice, accuracy", "pooled over all pixels, 0 to 1", ("iou_score", "dice", "val_acc")),
-    ("Learning rate", "at the end of the epoch", ("lr",)),
-    ("Speed of training", "images per second", ("images_per_second",)),
-)
+from flexdan.report.tables import NAMES, Table, epoch_table, evaluation_table, health_verdict, number, verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +24,6 @@ class Picture:
     height: int
     name: str
     note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A drawn figure with its heading and the names of its curves."""
-
-    title: str
-    unit: str
-    drawing: Markup
-    names: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +59,14 @@ def build_page(
     return _template().render(
         run=run,
         verdict=verdict(run),
+        health=health_verdict(run),
         tiles=_tiles(run),
         facts=facts(run),
-        curves=_curves(run),
+        curves=epoch_figures(run),
+        en_curves=en_figures(run),
         evaluations=parts,
         gallery=pictures.get("", []),
-        epochs=epoch_table(run.rows),
+        epochs=epoch_table(run),
         annotated=[str(image) for image in run.start.get("annotated") or []],
         settings=yaml.safe_dump(run.start.get("config"), sort_keys=False, allow_unicode=True),
         number=number,
@@ -104,33 +90,6 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
     return [(NAMES[name], number(best.get(name))) for name in names]
 
 
-def _curves(run: Run) -> list[Figure]:
-    """Draw the numbers of the epochs; further losses, such as those of the adversarial part, get a figure too."""
-    drawn = {name for _, _, names in _CURVES for name in names}
-    further = tuple(
-        dict.fromkeys(name for row in run.rows for name in row if name.endswith("loss") and name not in drawn)
-    )
-    figures = []
-    for title, unit, names in (*_CURVES, ("Further losses", "mean over images", further)):
-        figure = _curve(run, title, unit, names)
-        figures += [figure] if figure else []
-    return figures
-
-
-def _curve(run: Run, title: str, unit: str, names: Sequence[str]) -> Figure | None:
-    series = [
-        Series(name=NAMES.get(name, name.replace("_", " ")), values=[row.get(name) for row in run.rows])
-        for name in names
-    ]
-    series = [one for one in series if any(value is not None for value in one.values)]
-    if not series:
-        return None
-    epochs = [int(row["epoch"] or 0) for row in run.rows]
-    best = run.best
-    drawing = line_chart(f"{title}, {unit},", epochs, series, int(best["epoch"] or 0) if best else None)
-    return Figure(title=title, unit=unit, drawing=drawing, names=[one.name for one in series])
-
-
 def _evaluation_part(
     evaluation: Evaluation, run: Run, images: int, pictures: Sequence[Picture], examples: Picture | None
 ) -> EvaluationPart:
@@ -138,7 +97,7 @@ def _evaluation_part(
     if len(evaluation.images) > 1:
         title = "Dice of the images, full resolution"
         drawing = histogram(f"{title}: number of images", [one.dice for one in evaluation.images])
-        distribution = Figure(title=title, unit="number of images", drawing=drawing, names=[])
+        distribution = Figure(title=title, unit="number of images", drawing=drawing)
     return EvaluationPart(
         table=evaluation_table(evaluation, run),
         distribution=distribution,

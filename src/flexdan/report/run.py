@@ -50,6 +50,7 @@ class Run:
         start: the first event of the record.
         rows: the metrics of every finished epoch; None for figures that were not finite.
         health: how the evaluation network stood, by epoch, where there is one.
+        advice: what the last of these epochs advises.
         resumes: how often the run went on after a stop.
         end: the last event, or None while the run goes on or after it broke off.
         evaluations: by name.
@@ -59,6 +60,7 @@ class Run:
     start: dict[str, Any]
     rows: tuple[Row, ...]
     health: dict[int, str]
+    advice: str
     resumes: int
     end: dict[str, Any] | None
     evaluations: tuple[Evaluation, ...]
@@ -114,7 +116,7 @@ def read_run(folder: Path) -> Run:
     events = read_record(path)
     if not events or events[0]["event"] != "start":
         raise UserError(f"{path} does not begin with the start of a run: it is empty or damaged")
-    rows, health = {}, {}
+    rows, health, advice = {}, {}, {}
     for event in events:
         if event["event"] == "epoch":
             if not isinstance(event.get("epoch"), int):
@@ -123,12 +125,14 @@ def read_run(folder: Path) -> Run:
             rows[event["epoch"]] = numbers
             if "en_health" in event:
                 health[event["epoch"]] = str(event["en_health"])
+                advice[event["epoch"]] = str(event.get("en_advice", ""))
     ends = [event for event in events if event["event"] == "end"]
     return Run(
         folder=folder,
         start=events[0],
         rows=tuple(rows[epoch] for epoch in sorted(rows)),
         health=dict(sorted(health.items())),
+        advice=advice[max(advice)] if advice else "",
         resumes=sum(event["event"] == "resume" for event in events),
         end=ends[-1] if ends else None,
         evaluations=tuple(map(_read_evaluation, sorted(folder.glob("evaluation/*/metrics.json")))),

@@ -1,14 +1,11 @@
-"""What a report says in words and tables: the verdict, the facts of a run, epochs and evaluations, all as text."""
+"""What a report says of epochs and evaluations: verdicts and tables, all as text."""
 
-import shlex
-import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-from flexdan.report.run import Evaluation, Row, Run, pick
+from flexdan.report.facts import NONE, many
+from flexdan.report.run import Evaluation, Run
 
 NAMES = {  # of the numbers of an epoch, in the order of the table
     "epoch": "epoch",
@@ -20,13 +17,27 @@ NAMES = {  # of the numbers of an epoch, in the order of the table
     "precision": "precision",
     "recall": "recall",
     "lr": "learning rate",
+    "sn_updates": "SN updates",
     "seconds": "seconds",
     "images_per_second": "images/s",
     "peak_memory_mib": "memory, MiB",
+    "sigma": "sigma",
+    "en_accuracy_annotated": "EN accuracy, annotated",
+    "en_accuracy_unannotated": "EN accuracy, unannotated",
+    "en_loss_annotated": "EN loss, annotated",
+    "en_loss_unannotated": "EN loss, unannotated",
+    "adversarial_loss": "adversarial loss",
+    "en_score_spread": "spread of EN scores",
+    "sn_grad_norm_segmentation": "SN gradient, segmentation",
+    "sn_grad_norm_adversarial": "SN gradient, adversarial",
+    "grad_ratio": "gradient ratio",
+    "en_grad_norm": "EN gradient",
+    "en_lr": "EN learning rate",
 }
-_FORMS = {"lr": ".3g", "seconds": ".1f", "images_per_second": ".2f", "peak_memory_mib": ",.0f", "epoch": ".0f"}
+_FORMS = {"seconds": ".1f", "images_per_second": ".2f", "peak_memory_mib": ",.0f"}
+_FORMS |= dict.fromkeys(("epoch", "sn_updates"), ".0f") | dict.fromkeys(("lr", "en_lr", "sigma"), ".3g")
+_FORMS |= dict.fromkeys((name for name in NAMES if "grad" in name), ".3g")
 _MEASURES = {"iou": "IoU", "dice": "Dice", "accuracy": "accuracy", "precision": "precision", "recall": "recall"}
-NONE = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,46 +68,30 @@ def verdict(run: Run) -> str:
     )
 
 
-def facts(run: Run) -> list[tuple[str, str]]:
-    """Return what was run, on what, where and when: label and text."""
-    start = run.start
-    settings, environment = start.get("config"), start.get("environment")
-    packages = pick(environment, "packages") or {}
-    versions = [f"flexdan {_text(start.get('flexdan'))}", f"Python {_text(pick(environment, 'python'))}"]
-    versions += [f"{name} {version}" for name, version in packages.items() if version]
-    parameters = start.get("parameters")
-    size = pick(settings, "data", "image_size")
-    return [
-        ("Network", f"{_text(pick(settings, 'sn', 'model_type'))}, {_count(parameters)} parameters"),
-        ("Strategy", _text(start.get("strategy") or pick(settings, "strategy"))),
-        ("Training images", _training_images(run)),
-        ("Validation images", _text(start.get("validation"))),
-        (
-            "Image size",
-            f"{size[0]} x {size[1]} pixels (height x width)" if isinstance(size, list) and len(size) == 2 else NONE,
-        ),
-        ("Optimiser", _optimiser(settings)),
-        ("Precision", _text(start.get("precision"))),
-        ("Device", _device(start)),
-        ("Seed", _text(start.get("seed"))),
-        ("Started", _time(start.get("time"))),
-        ("Duration", _duration(run)),
-        ("Speed", _speed(run)),
-        ("Peak memory", _memory(run)),
-        ("Manifest", f"{_text(pick(settings, 'data', 'manifest'))}, SHA-256 {_text(start.get('manifest_sha256'))}"),
-        ("Code", _code(start.get("git"))),
-        ("Versions", ", ".join(versions)),
-        ("Platform", _text(pick(environment, "platform"))),
-        ("Command", _command(start.get("command"))),
+def health_verdict(run: Run) -> str:
+    """Return one line: in how many epochs the EN was in which state, and what the last one says; empty without any."""
+    if not run.health:
+        return ""
+    epoch, state = list(run.health.items())[-1]
+    (first, often), *others = Counter(run.health.values()).most_common()
+    counts = [
+        f"{first} in {often} of {many(len(run.health), 'epoch')}",
+        *(f"{name} in {count}" for name, count in others),
     ]
+    return f"EN {', '.join(counts)}. Last, in epoch {epoch}, {state}" + (f": {run.advice}" if run.advice else "")
 
 
-def epoch_table(rows: Sequence[Row]) -> Table:
-    """Return every number of every epoch."""
-    found = dict.fromkeys(name for row in rows for name in row)
+def epoch_table(run: Run) -> Table:
+    """Return every number of every epoch, and how the EN stood."""
+    found = dict.fromkeys(name for row in run.rows for name in row)
     columns = [name for name in NAMES if name in found] + [name for name in found if name not in NAMES]
-    cells = [[number(row.get(name), _FORMS.get(name, ".4f")) for name in columns] for row in rows]
+    cells = [[number(row.get(name), _FORMS.get(name, ".4f")) for name in columns] for row in run.rows]
     header = [NAMES.get(name, name.replace("_", " ")) for name in columns]
+    if run.health:
+        header.append("EN health")
+        cells = [
+            [*line, run.health.get(int(row["epoch"] or 0), NONE)] for line, row in zip(cells, run.rows, strict=True)
+        ]
     return Table(title="Every epoch in numbers", header=header, rows=cells, text_columns=0)
 
 
@@ -128,7 +123,7 @@ def _evaluation_title(evaluation: Evaluation) -> str:
     figures = evaluation.figures
     parts = [
         f"split {figures['split']}",
-        _many(figures["images"], "image"),
+        many(figures["images"], "image"),
         f"{figures['weights']} weights of epoch {figures['epoch']}",
     ]
     parts += ["averaged over mirror images"] * bool(figures.get("tta"))
@@ -153,95 +148,3 @@ def outdated(evaluation: Evaluation, run: Run) -> str:
     if evaluation.figures["weights"] != "best" or best is None or best["epoch"] == measured:
         return ""
     return f"evaluation {evaluation.name} measured epoch {measured}, but the best one is now {best['epoch']:g}"
-
-
-def _training_images(run: Run) -> str:
-    annotated, unannotated = run.start.get("annotated"), run.start.get("unannotated")
-    text = f"{len(annotated) if isinstance(annotated, list) else NONE} annotated, {_text(unannotated)} unannotated"
-    unused = unannotated and pick(run.start, "config", "strategy") == "supervised"
-    return f"{text} (not used by the supervised strategy)" if unused else text
-
-
-def _optimiser(settings: Any) -> str:
-    training, optimizer = pick(settings, "training"), pick(settings, "optimizer")
-    return (
-        f"{_text(pick(optimizer, 'optimizer_type'))}, learning rate {_text(pick(optimizer, 'lr'))}, scheduler "
-        f"{_text(pick(settings, 'scheduler', 'scheduler_type'))}, batches of {_text(pick(training, 'batch_size'))}, "
-        f"loss {_text(pick(settings, 'loss', 'criterion'))}"
-    )
-
-
-def _device(start: dict[str, Any]) -> str:
-    environment, device = start.get("environment"), _text(start.get("device"))
-    if device.startswith("cuda"):
-        what = ", ".join(dict.fromkeys(map(str, pick(environment, "gpus") or [])))
-    else:
-        what = f"{_text(pick(environment, 'processor'))}, {_many(pick(environment, 'threads'), 'thread')}"
-    processes = start.get("processes")
-    return f"{device}: {what}" + (f", {processes} processes" if isinstance(processes, int) and processes > 1 else "")
-
-
-def _duration(run: Run) -> str:
-    training = sum(row.get("seconds") or 0 for row in run.rows)
-    text = f"{_span(training)} of training steps in {_many(len(run.rows), 'epoch')}"
-    if run.end and not run.resumes:
-        begun, ended = _moment(run.start.get("time")), _moment(run.end.get("time"))
-        text += f"; {_span((ended - begun).total_seconds())} with validation" if begun and ended else ""
-    return text + (f"; resumed {_many(run.resumes, 'time')}" if run.resumes else "")
-
-
-def _speed(run: Run) -> str:
-    speeds = [speed for row in run.rows if (speed := row.get("images_per_second")) is not None]
-    return f"{statistics.median(speeds):.2f} images/s in training (median over epochs)" if speeds else NONE
-
-
-def _memory(run: Run) -> str:
-    peaks = [peak for row in run.rows if (peak := row.get("peak_memory_mib")) is not None]
-    of = "of the GPU" if _text(run.start.get("device")).startswith("cuda") else "of the process"
-    return f"{max(peaks):,.0f} MiB {of}" if peaks else NONE
-
-
-def _code(git: Any) -> str:
-    if not pick(git, "commit"):
-        return "an installed package, without a git commit"
-    return f"git commit {git['commit']}" + (", with changes that are not committed" if git.get("dirty") else "")
-
-
-def _command(command: Any) -> str:
-    if not isinstance(command, list) or not command:
-        return NONE
-    name = Path(str(command[0])).name
-    return shlex.join(["flexdan" if name == "__main__.py" else name, *map(str, command[1:])])
-
-
-def _span(seconds: float) -> str:
-    """Return a length of time in its two largest units."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-
-
-def _time(text: Any) -> str:
-    moment = _moment(text)
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else NONE
-
-
-def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else _text(value)
-
-
-def _many(count: Any, what: str) -> str:
-    return f"{_text(count)} {what}{'s' * (count != 1)}"
-
-
-def _text(value: Any) -> str:
-    return NONE if value is None or value == "" else str(value)
