@@ -1,10 +1,14 @@
 """The papers stay true to the code."""
 
+import dataclasses
 import re
 import tomllib
 from pathlib import Path
 
+import docstring_parser
+
 from flexdan.cli.main import COMMANDS
+from flexdan.config import RunConfig
 from flexdan.config.names import IGNORED, LOG_NAMES, setting_names
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +18,18 @@ def test_every_setting_and_every_name_of_the_log_is_explained():
     text = (ROOT / "docs" / "settings.md").read_text()
     named = set(re.findall(r"`([\w.]+)`", text))
     assert set(setting_names()) | set(LOG_NAMES) | set(IGNORED) <= named
+
+
+def test_every_setting_is_explained_as_in_its_docstring():
+    sections = {
+        field.name: field.type for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)
+    }
+    text = (ROOT / "docs" / "settings.md").read_text()
+    meanings = dict(re.findall(r"^\| `([\w.]+)` \|.*\| (.+) \|$", text, re.MULTILINE))
+    for prefix, section in [("", RunConfig), *((f"{name}.", section) for name, section in sections.items())]:
+        for parameter in docstring_parser.parse(section.__doc__).params:
+            if parameter.arg_name not in sections:
+                assert meanings[prefix + parameter.arg_name] == " ".join(parameter.description.split())
 
 
 def test_every_dependency_is_justified():

@@ -125,7 +125,8 @@ def test_a_network_of_the_users_own_trains_evaluates_and_predicts(discs, tmp_pat
     [
         (["--resume", "nowhere"], "is no run folder"),
         (["--config", "nowhere.yaml"], "cannot read the settings file nowhere.yaml"),
-        (["--use_gan", "True"], "supervised only"),
+        (["--use_gan", "True", "--data.annotated", "0"], "data.annotated is 0"),
+        (["--adversarial.en_input", "multiply"], "multiply"),
     ],
 )
 def test_mistakes(discs, tmp_path, capsys, argv, message):

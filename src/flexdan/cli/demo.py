@@ -12,8 +12,8 @@ from flexdan.config.files import refuse_existing
 
 WHAT = """\
 Run the main job end to end on synthetic data, in minutes on two cores: draw images of glands, annotated and
-unannotated ones; train; evaluate; segment the unannotated images; write a report. Every step is a command that is
-printed before it runs."""
+unannotated ones; train with both, a segmentation network against an evaluation network; evaluate; segment the
+unannotated images; write a report. Every step is a command that is printed before it runs."""
 EXAMPLES = """\
   flexdan demo -o demo
   flexdan demo -o demo --epochs 60 --force"""
@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="flexdan demo", **describe(WHAT, EXAMPLES))
     parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo")
-    parser.add_argument("--epochs", type=int, default=25, help="passes over the annotated images; default: 25")
+    parser.add_argument("--epochs", type=int, default=25, help="passes over the unannotated images; default: 25")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     options = parser.parse_args(argv)
     folder: Path = options.output
@@ -39,7 +39,8 @@ def run(argv: Sequence[str]) -> int:
         f"data synthesize -o {_word(folder / 'data')} --count 64 --size 160 240 --annotated 20",
         f"data inspect {_word(manifest)} -o {_word(folder / 'data.png')}",
         f"train --data.manifest {_word(manifest)} -o {_word(model)} --num_epochs {options.epochs}"
-        " --sn.first_layer_out_channels 24",
+        " --sn.first_layer_out_channels 24 --use_gan true --en.num_fcn_blocks 5 --en.depth_fcn_block 1"
+        " --en.first_layer_out_channels 16 --en.fcn_block_pattern single_width --en.head global_average --en_lr 0.0005",
         f"evaluate {_word(model)} --split test",
         f"predict {_word(model)} {_word(manifest)} --split train -o {_word(predictions)}",
         f"report {_word(model)} --predictions {_word(predictions)}",

@@ -13,7 +13,8 @@ EXAMPLES = """\
   flexdan report runs/first --predictions predictions/ -o first.html --force
       with pictures of what `flexdan predict` has written there"""
 WHAT = """\
-Write one page about a run: verdict, facts, curves of every epoch, evaluations, best and worst images, settings.
+Write one page about a run: verdict, facts, curves of every epoch, evaluations, best and worst images, settings; of an
+adversarial run also how the contest of its networks stood.
 
 The page is a single HTML file that opens without a network and can be mailed. It is made from the record of the run
 and from RUN/evaluation/*; a run that still goes on has a report too.
@@ -39,7 +40,7 @@ def run(argv: list[str]) -> int:
     options = make_parser().parse_args(argv)
     from flexdan.config.files import atomic_path, refuse_existing
     from flexdan.report import build_page, read_run
-    from flexdan.report.tables import outdated, verdict
+    from flexdan.report.tables import health_verdict, outdated, verdict
 
     folder = options.run.parent if options.run.is_file() else options.run
     output = options.output or folder / "report.html"
@@ -65,5 +66,7 @@ def run(argv: list[str]) -> int:
         if old := outdated(one, record):
             print(f"note: {old}: run `flexdan evaluate` again", file=sys.stderr)
     print(f"{record.name}: {verdict(record)}")
+    if record.health:
+        print(health_verdict(record))
     print(f"page: {output} ({len(page.encode()) / 1024:.0f} KiB)")
     return 0

@@ -22,7 +22,8 @@ from flexdan.config import (
 from flexdan.config.files import refuse_existing
 
 WHAT = """\
-Train a segmentation network on the annotated images of a manifest.
+Train a segmentation network on the annotated images of a manifest and, with --use_gan true (strategy dan), on its
+unannotated ones too, against an evaluation network.
 
 Settings come from --config and from options such as --sn.num_fcn_blocks 5; the names of the experiments log
 (sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too. The run folder holds config.yaml,
@@ -35,6 +36,7 @@ EXAMPLES = """\
   flexdan train --data.manifest data/manifest.csv --sn_model_type ZhengSN --batch_size 2
   flexdan train --data.manifest data/manifest.csv --sn.model_type monai.networks.nets.BasicUNet \\
       --sn.model_args '{spatial_dims: 2, in_channels: 3, out_channels: 2}'
+  flexdan train --data.manifest data/manifest.csv --data.annotated 9 --use_gan true --en.head global_average -o runs/dan
   flexdan train --resume runs/first
   flexdan train --data.manifest data/manifest.csv --init-sn runs/first --lr 0.0005 -o runs/tuned
   torchrun --nproc_per_node 2 -m flexdan train --config run.yaml -o runs/two_gpus"""

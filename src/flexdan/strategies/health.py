@@ -9,6 +9,7 @@ UNDECIDED = 2 * math.log(2)  # the EN's two losses together where every score is
 
 SURE = 0.95  # share of images judged rightly, from which on the EN wins
 SURE_LOSS = 0.3  # of UNDECIDED: it is also certain of it
+WORSE = 0.4  # share judged rightly, below which guessing would be better
 NO_BETTER = 0.6  # share judged rightly, below which the EN as good as guesses
 CONFUSED_LOSS = 1.5  # of UNDECIDED: it is certain, and wrong
 FLAT = 0.02  # standard deviation of the scores, below which they are all the same
@@ -38,6 +39,8 @@ def judge_health(numbers: Mapping[str, float]) -> Health:
     loss = (numbers["en_loss_annotated"] + numbers["en_loss_unannotated"]) / UNDECIDED
     flat = numbers["en_score_spread"] < FLAT
     found = f"EN right about {known:.0%} of annotated, {unknown:.0%} of unannotated images"
+    if accuracy < WORSE:
+        found += ", worse than chance: the SN is ahead of it"
     if accuracy < NO_BETTER and (flat or loss > CONFUSED_LOSS):
         how = "all scores alike" if flat else f"its loss {loss:.1f} times that of an undecided one"
         return Health(
