@@ -3,6 +3,7 @@
 from flexdan.config import RunConfig, with_settings
 from flexdan.experiments.experiment import Cell, Experiment
 
+NO_SIGMA = {"adversarial.sigma": 0.0, "adversarial.sigma_schedule": "paper", "adversarial.sigma_end": 0.0}
 EPOCHS, UPDATES = 10, 40  # 400 updates of the SN in all
 
 
@@ -10,7 +11,9 @@ def scarce() -> Experiment:
     """Return the comparison of supervised and adversarial training with 9 annotated images, over three seeds.
 
     All have the same number of updates of the SN, from as many annotated images: the adversarial ones are joint, and
-    those that start from a trained SN have half of the epochs, since that SN had the other half.
+    those that start from a trained SN have half of the epochs, since that SN had the other half. Without sigma the SN
+    sees the unannotated images, so that its batch norm takes their statistics in, but learns nothing from the EN: what
+    it gains then is not due to the adversarial part.
     """
     supervised = with_settings(
         RunConfig(),
@@ -46,6 +49,7 @@ def scarce() -> Experiment:
             Cell(name="supervised", config=supervised),
             Cell(name="supervised_from_trained", config=with_settings(supervised, half), start=trained),
             Cell(name="dan", config=dan),
+            Cell(name="dan_without_sigma", config=with_settings(dan, NO_SIGMA)),
             Cell(name="dan_from_trained", config=with_settings(dan, half), start=trained),
         ),
         seeds=(0, 1, 2),
