@@ -55,11 +55,11 @@ def test_run_resumes_where_it_was_stopped_and_does_nothing_twice(discs, tmp_path
     first = (tmp_path / "out/scarce/seed=0/supervised/record.jsonl").read_text()
     assert run(*argv) == 0
     out = capsys.readouterr().out
-    assert "[10/10, about 0 min left] dan_from_trained: trained: validation IoU 0." in out
+    assert "[12/12, about 0 min left] dan_from_trained: trained: validation IoU 0." in out
     assert out.count("supervised: done before") == 2
     assert (tmp_path / "out/scarce/seed=0/supervised/record.jsonl").read_text() == first
     assert run(*argv) == 0
-    assert capsys.readouterr().out.count(": done before: validation IoU") == 10
+    assert capsys.readouterr().out.count(": done before: validation IoU") == 12
     start = read_record(tmp_path / "out/scarce/seed=1/dan_from_trained/record.jsonl")[0]
     assert start["config"]["init_sn"] == str(tmp_path / "out/scarce/seed=1/trained_sn")
     assert start["seed"] == 1

@@ -2,6 +2,7 @@
 
 import argparse
 import fnmatch
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from flexdan.cli.cells import Task
     from flexdan.config import RunConfig
     from flexdan.experiments import Cell, Experiment
+    from flexdan.report.experiments import Outcome
 
 WHAT = """\
 Run experiments: every training of each, one after the other, and a table of what came out.
@@ -72,24 +74,53 @@ def run(argv: Sequence[str]) -> int:
         raise UserError(f"--cells is {options.cells!r}, which no training of experiment {empty[0]} matches")
     manifest = _manifest(options)
 
+    failed = 0
+    start, progress = time.monotonic(), _Progress(sum(map(len, tasks.values())))
+    for name, experiment in experiments.items():
+        print(f"\nexperiment {name}: {experiment.title}", flush=True)
+        failed += _run_experiment(name, experiment, tasks[name], manifest, options, progress)
+    minutes = (time.monotonic() - start) / 60
+    print(f"{progress.total} trainings in {minutes:.1f} minutes; tables: {options.output}/*/table.md")
+    return 1 if failed else 0
+
+
+class _Progress:
+    """Counts trainings and estimates the time left from those that were done now."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self._done = 0
+        self._seconds: list[float] = []
+
+    def __call__(self, outcome: "Outcome") -> str:
+        self._done += 1
+        self._seconds += [outcome.seconds] * (outcome.status == "trained")
+        text = f"{self._done}/{self.total}"
+        if not self._seconds:
+            return text
+        return f"{text}, about {statistics.mean(self._seconds) * (self.total - self._done) / 60:.0f} min left"
+
+
+def _run_experiment(
+    name: str,
+    experiment: "Experiment",
+    tasks: "Sequence[Task]",
+    manifest: Path,
+    options: argparse.Namespace,
+    progress: _Progress,
+) -> int:
+    """Train, print a line for each training and the table, and return how many failed."""
     from flexdan.cli.cells import run_task
     from flexdan.report.experiments import experiment_table, write_table
 
-    total, done, failed, start = sum(map(len, tasks.values())), 0, 0, time.monotonic()
-    for name, experiment in experiments.items():
-        print(f"\nexperiment {name}: {experiment.title}", flush=True)
-        outcomes = {}
-        for task in tasks[name]:
-            outcome = run_task(task, manifest, outcomes, smoke=options.scale == "smoke", force=options.force)
-            outcomes[task.folder] = outcome
-            done += 1
-            failed += outcome.status == "failed"
-            left = (time.monotonic() - start) / done * (total - done)
-            print(f"[{done}/{total}, about {left / 60:.0f} min left] {task.name}: {outcome.text}", flush=True)
-        table = experiment_table(f"Experiment {name}: {experiment.title}", list(outcomes.values()))
-        print(f"\n{write_table(table, options.output / name)}\n", flush=True)
-    print(f"{total} trainings in {(time.monotonic() - start) / 60:.1f} minutes; tables: {options.output}/*/table.md")
-    return 1 if failed else 0
+    outcomes: dict[Path, Outcome] = {}
+    for task in tasks:
+        outcome = run_task(task, manifest, outcomes, smoke=options.scale == "smoke", force=options.force)
+        outcomes[task.folder] = outcome
+        print(f"[{progress(outcome)}] {task.name}: {outcome.text}", flush=True)
+    table = experiment_table(f"Experiment {name}: {experiment.title}", list(outcomes.values()))
+    print(f"\n{write_table(table, options.output / name)}\n", flush=True)
+    return sum(outcome.status == "failed" for outcome in outcomes.values())
 
 
 def _changes(settings: Sequence[str]) -> dict[str, Any]:
