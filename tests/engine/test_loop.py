@@ -210,6 +210,19 @@ def test_a_run_is_not_resumed_on_other_data(discs, tmp_path):
     train(config, tmp_path, resume=True)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_not_resumed_but_starts_a_new_run(discs, tmp_path):
+    train(settings(discs, training__num_epochs=1), tmp_path / "old")
+    path = tmp_path / "old" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["training"] = content["training"]["sn"]  # optimiser and scheduler of the one network
+    del content["en"]
+    torch.save(content, path)
+    (tmp_path / "old" / "best.ckpt").write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match="written by an earlier version of FlexDAN"):
+        train(load_run(tmp_path / "old", "last").config, tmp_path / "old", resume=True)
+    train(settings(discs, training__num_epochs=1, init_sn=str(tmp_path / "old")), tmp_path / "new")
+
+
 def test_the_environment_of_accelerate_changes_nothing(discs, tmp_path, monkeypatch):
     config = settings(discs, training__num_epochs=1, training__precision="fp32")
     train(config, tmp_path / "without")

@@ -66,6 +66,11 @@ def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, fol
         UserError: if data, precision or number of processes are others than at the start, or the checkpoint is broken.
     """
     content = load_checkpoint(folder / "last.ckpt")
+    if not {name for name, _ in parts.players.items()} <= set(content["training"]):
+        raise UserError(
+            f"{folder / 'last.ckpt'} was written by an earlier version of FlexDAN and cannot go on here: "
+            f"start a new run with --init-sn {folder}"
+        )
     events = read_record(folder / "record.jsonl")
     _refuse_other_conditions(events, start_event(config, **_conditions(parts, data)), folder)
     for name, player in parts.players.items():
