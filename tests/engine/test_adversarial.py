@@ -217,6 +217,15 @@ def test_accumulation_and_variants_train(discs, tmp_path, accumulate, sn_update)
     assert epochs(tmp_path)[0]["sn_updates"] == (4 if sn_update == "separate" else 2)
 
 
+@pytest.mark.parametrize(("en_input", "channels"), [("concatenate", 3 + 2), ("mask", 3 * 2)])
+def test_more_than_two_classes(discs, tmp_path, en_input, channels):
+    manifest = discs.parent / "three.csv"
+    manifest.write_text(discs.read_text().replace("binary", "0=0 1=1 255=2"))
+    train(settings(manifest, adversarial__en_input=en_input, training__num_epochs=1), tmp_path)
+    assert checkpoint(tmp_path)["en"]["input_block.0.0.weight"].shape[1] == channels
+    assert epochs(tmp_path)[0]["grad_ratio"] > 0
+
+
 def test_a_frozen_sn_keeps_its_weights_and_trains_an_en_that_another_run_starts_from(discs, tmp_path):
     train(settings(discs, use_gan=False), tmp_path / "sn")
     train(settings(discs, init_sn=str(tmp_path / "sn"), adversarial__freeze="sn"), tmp_path / "en")
