@@ -52,3 +52,9 @@ def test_every_command_of_the_readme_exists():
 
 def test_torch_is_pinned():
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_links_between_the_papers_lead_somewhere():
+    for paper in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", paper.read_text()):
+            assert (paper.parent / target).exists(), f"{paper.name}: {target}"

@@ -9,7 +9,7 @@ from flexdan.config.record import read_record
 from flexdan.experiments import EXPERIMENTS, find_experiment
 from flexdan.experiments.smoke import smoke
 
-FEW = ["--set", "num_epochs=1", "training.updates_per_epoch=1"]
+FEW = ["--set", "num_epochs=1", "--set", "training.updates_per_epoch=1"]
 
 
 def run(*argv: str) -> int:
@@ -65,9 +65,10 @@ def test_run_resumes_where_it_was_stopped_and_does_nothing_twice(discs, tmp_path
     assert start["seed"] == 1
     assert len(start["annotated"]) == 2
     table = (tmp_path / "out/scarce/table.md").read_text()
-    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:]
+    header, _, *rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
     assert [row[0].removeprefix("| ") for row in rows] == [cell.name for cell in find_experiment("scarce").cells]
     assert all(row[1] == "2 of 2" for row in rows)
+    assert rows[-1][header.index("SN updates")] == "2"  # one of its own, one of the trained SN
 
 
 def test_a_training_that_was_stopped_goes_on(discs, tmp_path, capsys):
@@ -89,6 +90,45 @@ def test_other_settings_are_refused_and_force_trains_anew(discs, tmp_path, capsy
     assert read_record(tmp_path / "7/seed=0/dan/record.jsonl")[0]["config"]["adversarial"]["sigma"] == 0.7
 
 
+def test_results_of_other_data_are_not_passed_off_as_done(discs, tmp_path, capsys):
+    manifest = discs.parent / "changing_data.csv"
+    manifest.write_text(discs.read_text())
+    argv = ["7", "--scale", "smoke", "--data", str(manifest), "-o", str(tmp_path / "out"), *FEW]
+    assert run(*argv) == 0
+    manifest.write_text("\n".join(discs.read_text().splitlines()[:-1]))
+    assert run(*argv) == 2
+    assert "holds a training on other data than" in capsys.readouterr().err
+
+
+def test_results_can_move_and_what_changes_no_result_may_differ(discs, tmp_path, capsys):
+    argv = ["6a", "--scale", "smoke", "--data", str(discs), *FEW]
+    assert run(*argv, "-o", str(tmp_path / "here")) == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert run(*argv, "-o", str(tmp_path / "there"), "--set", "data.cache_gib=1") == 0
+    assert capsys.readouterr().out.count("done before") == 2
+
+
+def test_other_things_are_not_overwritten(discs, tmp_path, capsys):
+    folder = tmp_path / "7" / "seed=0" / "dan"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("mine")
+    for force in ([], ["--force"]):
+        assert run("7", "--scale", "smoke", "--data", str(discs), "-o", str(tmp_path), *FEW, *force) == 2
+        assert "holds other things than a run" in capsys.readouterr().err
+    assert (folder / "config.yaml").read_text() == "mine"
+
+
+def test_smoke_takes_annotated_and_unannotated_images_in_whatever_order_they_stand(discs, tmp_path):
+    header, *rows = discs.read_text().splitlines()
+    for name, lines in (("a", rows), ("b", rows[::-1])):
+        manifest = discs.parent / f"order_{name}.csv"
+        manifest.write_text("\n".join([header, *lines]))
+        argv = ["8", "--scale", "smoke", "--data", str(manifest), "-o", str(tmp_path / name), "--method", "paper", *FEW]
+        assert run(*argv) == 0
+        start = read_record(tmp_path / name / "8/seed=0/dan/record.jsonl")[0]
+        assert (len(start["annotated"]), start["unannotated"]) == (6, 3)
+
+
 def test_failures_are_outcomes_and_the_rest_goes_on(discs, tmp_path, capsys):
     argv = ["5", "--scale", "smoke", "--data", str(discs), "-o", str(tmp_path), *FEW, "lr=1e30", "optimizer_type=sgd"]
     argv += ["training.precision=fp32", "training.updates_per_epoch=3"]
@@ -106,7 +146,8 @@ def test_networks_too_large_for_smoke_are_named_and_left_out(discs, tmp_path, ca
     assert "left out: 23,090 million parameters, and the smoke scale ends at 60" in capsys.readouterr().out
     assert run(*argv) == 0
     assert "weights, gradients and optimiser alone need " in capsys.readouterr().out
-    assert "left out: " in (tmp_path / "3" / "table.md").read_text()
+    assert "left out: " in (tmp_path / "3" / "part.md").read_text()
+    assert not (tmp_path / "3" / "table.md").exists()
 
 
 def test_the_paper_s_method_needs_unannotated_images_and_a_synthetic_set_is_drawn(tmp_path, capsys):
@@ -128,6 +169,10 @@ def test_the_paper_s_method_needs_unannotated_images_and_a_synthetic_set_is_draw
         (["7", "--data", "nowhere.csv"], "cannot read the manifest"),
         (["7", "--scale", "smoke", "--set", "sigma"], "it must be NAME=VALUE"),
         (["7", "--scale", "smoke", "--set", "sigmo=1"], "did you mean sigma"),
+        (["7", "--scale", "smoke", "--set", "sn.model_args={a"], "--set has a value that is not YAML"),
+        (["7", "--scale", "smoke", "--set", "seed=4"], "say --seeds"),
+        (["7", "--scale", "smoke", "--set", "batch_size=2"], "would see 2 images at once"),
+        (["scarce", "--scale", "smoke", "--method", "paper"], "--method paper is for experiments of the log"),
         (["3", "--scale", "smoke", "--cells", "nothing"], "which no training of experiment 3 matches"),
     ],
 )

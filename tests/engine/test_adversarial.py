@@ -15,6 +15,7 @@ import yaml
 from flexdan.config import UserError, config_from_mapping
 from flexdan.config.record import NUMBERS_THAT_VARY
 from flexdan.engine import count_all_parameters, load_run, read_record, train
+from flexdan.engine.epoch import train_epoch
 from flexdan.engine.setup import batches_per_epoch, build_parts, gather_data, resolve_config
 from flexdan.models import count_parameters
 
@@ -130,19 +131,25 @@ sys.exit(main(["train", "--config", {str(tmp_path / "whole" / "config.yaml")!r},
     same_run(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_the_en_is_at_rest_before_its_first_epoch(discs, tmp_path):
-    train(settings(discs, gan_start_epoch=3, training__num_epochs=3), tmp_path / "long")
-    train(settings(discs, gan_start_epoch=1, training__num_epochs=1), tmp_path / "short")
-    config = resolve_config(settings(discs, gan_start_epoch=3), gather_data(settings(discs)))
-    fresh = build_parts(config, gather_data(config)).players.en.bare.state_dict()
-    best = checkpoint(tmp_path / "long", "best")
-    if best["epoch"] < 3:
-        assert equal(best["en"], dict(fresh))
-    assert not equal(checkpoint(tmp_path / "long")["en"], dict(fresh))
-    steps = {
-        state["step"].item() for state in checkpoint(tmp_path / "long")["training"]["en"]["optimizer"]["state"].values()
-    }
-    assert steps == {3}  # the updates of one epoch
+def test_the_en_is_at_rest_before_its_first_epoch(discs, tmp_path, monkeypatch):
+    config = settings(discs, gan_start_epoch=3)
+
+    def stop(*arguments):
+        if arguments[2] == 3:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("flexdan.engine.loop.train_epoch", stop)
+        train(config, tmp_path / "rest")
+    assert checkpoint(tmp_path / "rest")["epoch"] == 2
+    fresh = dict(build_parts(load_run(tmp_path / "rest").config, gather_data(config)).players.en.bare.state_dict())
+    assert equal(checkpoint(tmp_path / "rest")["en"], fresh)
+    assert checkpoint(tmp_path / "rest")["training"]["en"]["optimizer"]["state"] == {}
+    train(config, tmp_path / "played")
+    assert not equal(checkpoint(tmp_path / "played")["en"], fresh)
+    optimizer = checkpoint(tmp_path / "played")["training"]["en"]["optimizer"]
+    assert {state["step"].item() for state in optimizer["state"].values()} == {3}  # the updates of one epoch
 
 
 @pytest.mark.parametrize("strategy", ["dan", "supervised"])
@@ -163,8 +170,11 @@ def test_half_batch_needs_no_unannotated_images_and_uses_none(discs, tmp_path):
     assert epochs(tmp_path / "half")[0]["sn_updates"] == 4  # 2 batches of 3: 2 annotated images and 1 that plays
     with pytest.raises(UserError, match="all 6 images of the split 'train' are annotated"):
         train(settings(lone), tmp_path / "split")
-    with pytest.raises(UserError, match=r"training.batch_size is 1, but adversarial.unannotated_source is half_batch"):
-        settings(lone, adversarial__unannotated_source="half_batch", training__batch_size=1)
+    with pytest.raises(UserError, match=r"training.batch_size is 2.*would see 2 images at once"):
+        settings(lone, adversarial__unannotated_source="half_batch")
+    with pytest.raises(UserError, match=r"training.batch_size is 1.*would see 2 images at once"):
+        settings(lone, training__batch_size=1)
+    settings(lone, training__batch_size=1, use_gan=False)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +236,19 @@ def test_more_than_two_classes(discs, tmp_path, en_input, channels):
     assert epochs(tmp_path)[0]["grad_ratio"] > 0
 
 
+def test_an_en_that_trains_alone_is_led_by_no_metric(discs, tmp_path):
+    frozen = settings(
+        discs,
+        adversarial__freeze="sn",
+        training__early_stopping_patience=1,
+        scheduler_type="ReduceLROnPlateau",
+        scheduler_patience=0,
+        training__num_epochs=4,
+    )
+    train(frozen, tmp_path)
+    assert [row["en_lr"] for row in epochs(tmp_path)] == [0.002] * 4
+
+
 def test_a_frozen_sn_keeps_its_weights_and_trains_an_en_that_another_run_starts_from(discs, tmp_path):
     train(settings(discs, use_gan=False), tmp_path / "sn")
     train(settings(discs, init_sn=str(tmp_path / "sn"), adversarial__freeze="sn"), tmp_path / "en")
@@ -235,7 +258,8 @@ def test_a_frozen_sn_keeps_its_weights_and_trains_an_en_that_another_run_starts_
         discs, init_sn=str(tmp_path / "sn"), init_en=str(tmp_path / "en"), adversarial__freeze="en", gan_start_epoch=1
     )
     train(both, tmp_path / "both")
-    assert equal(checkpoint(tmp_path / "en", "best")["en"], checkpoint(tmp_path / "both")["en"])
+    assert equal(checkpoint(tmp_path / "en", "last")["en"], checkpoint(tmp_path / "both")["en"])
+    assert checkpoint(tmp_path / "en", "best")["en"] == {}
     assert not equal(checkpoint(tmp_path / "en")["sn"], checkpoint(tmp_path / "both")["sn"])
 
 
@@ -263,13 +287,17 @@ def test_mistakes_are_refused(discs, tmp_path, more, message):
 
 def test_two_processes_train_both_networks_alike(discs, tmp_path):
     file = tmp_path / "two.yaml"
-    more = {"training.batch_size": 1, "training.updates_per_epoch": 2, "training.gradient_accumulation_steps": 2}
+    more = {
+        "training.batch_size": 1,
+        "training.unannotated_batch_size": 2,
+        "training.updates_per_epoch": 2,
+        "training.gradient_accumulation_steps": 2,
+    }
     file.write_text(yaml.safe_dump({"data.manifest": str(discs), **SMALL, **more, "training.num_epochs": 2}))
     watch = tmp_path / "watch.py"
     watch.write_text(f"""
 import json, os, sys
 import flexdan.engine.loop as loop
-save = loop.training_state
 def tell(parts):
     norms = {{name: [float(w.double().norm()) for w in player.bare.parameters()]
              for name, player in (("sn", parts.players.sn), ("en", parts.players.en))}}
@@ -290,6 +318,8 @@ sys.exit(main(["train", "--config", {str(file)!r}, "-o", {str(tmp_path / "run")!
     first, second = (json.loads((tmp_path / f"norms{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert [row["sn_updates"] for row in epochs(tmp_path / "run")] == [4, 4]
+    optimizer = checkpoint(tmp_path / "run")["training"]["en"]["optimizer"]
+    assert {state["step"].item() for state in optimizer["state"].values()} == {4}
 
 
 def test_parameters_are_counted_without_making_them(discs):

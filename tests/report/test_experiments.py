@@ -48,7 +48,7 @@ def test_one_line_for_each_outcome():
 
 def test_the_table_is_markdown(tmp_path):
     lost = {"status": "failed", "why": "a | b", "rows": (), "best": None}
-    text = write_table(experiment_table("Title", [outcome(**lost)]), tmp_path)
+    text = write_table(experiment_table("Title", [outcome(**lost)]), tmp_path / "table.md")
     assert (tmp_path / "table.md").read_text() == text + "\n"
     title, _, header, rule, row, *_ = text.splitlines()
     assert title == "Title"

@@ -75,6 +75,14 @@ def test_verdicts(changes, state, advice):
     assert advice in health.advice
 
 
+@pytest.mark.parametrize(("frozen", "advice"), [("none", "lower en_lr"), ("sn", "init_en"), ("en", "lower sigma")])
+def test_advice_names_what_can_be_changed(frozen, advice):
+    sure = {"en_accuracy_annotated": 1.0, "en_accuracy_unannotated": 1.0, "en_loss_annotated": 0.0}
+    assert advice in judge_health(HEALTHY | sure | {"en_loss_unannotated": 0.0}, frozen).advice
+    wrong = {"en_accuracy_annotated": 0.1, "en_accuracy_unannotated": 0.2}
+    assert ("the SN is ahead" in judge_health(HEALTHY | wrong, frozen).advice) == (frozen != "sn")
+
+
 def test_a_frozen_sn_is_not_called_idle():
     frozen = {name: value for name, value in HEALTHY.items() if not name.startswith("sn_")}
     assert judge_health(frozen).state == "healthy"

@@ -1,14 +1,16 @@
-"""One training of an experiment: new, resumed, or done already; a failure is an outcome, not an end."""
+"""One training of an experiment: planned, then done; a failure is an outcome, not an end."""
 
 import gc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import torch
 
+from flexdan.cli.train import FREE_ON_RESUME, refuse_other_things
 from flexdan.config import (
     RunConfig,
     UserError,
@@ -18,65 +20,86 @@ from flexdan.config import (
     with_settings,
 )
 from flexdan.config.record import read_record
+from flexdan.data import file_sha256
 from flexdan.engine import count_all_parameters, train
+from flexdan.experiments import Cell
 from flexdan.experiments.smoke import LIMIT
+from flexdan.models import SEGMENTATION_NETWORKS
 from flexdan.report.experiments import Outcome
 
 STATE_BYTES = 16  # of weight, gradient and Adam's two moments, for each parameter
+FREE = set(FREE_ON_RESUME) - {"training.num_epochs"}  # what may differ from a training that is there already
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A training that is to be done.
+    """A training that is to be done, or is done.
 
     Args:
         name: of the cell.
-        seed: of the training.
-        config: its settings, but for manifest, seed and starting point.
+        config: all its settings.
         folder: its run folder.
         start: run folder whose segmentation network it starts from.
+        state: whether it is finished, stopped in the middle, or not begun.
+        too_large: why its networks cannot be trained here; empty if they can.
     """
 
     name: str
-    seed: int
     config: RunConfig
     folder: Path
     start: Path | None
+    state: Literal["finished", "stopped", "new"]
+    too_large: str
 
 
-def run_task(
-    task: Task, manifest: Path, outcomes: Mapping[Path, Outcome], *, smoke: bool = False, force: bool = False
-) -> Outcome:
+def plan_task(cell: Cell, seed: int, manifest: Path, folder: Path, *, smoke: bool = False, force: bool = False) -> Task:
+    """Return what is to be done for one training.
+
+    Args:
+        cell: the training, its settings as they are to be.
+        seed: of the training.
+        manifest: the data.
+        folder: of all trainings with this seed.
+        smoke: leave networks out that are too large for seconds.
+        force: train anew whatever is there.
+
+    Raises:
+        UserError: if the settings contradict each other, or its folder holds a training with other settings or data, or
+            other things.
+    """
+    start = folder / cell.start if cell.start else None
+    init_sn = str(start.absolute()) if start else ""
+    config = with_settings(cell.config, {"seed": seed, "data.manifest": str(manifest), "init_sn": init_sn})
+    state = "new" if force else _state(folder / cell.name, config)
+    refuse_other_things(folder / cell.name)
+    return Task(
+        name=cell.name,
+        config=config,
+        folder=folder / cell.name,
+        start=start,
+        state=state,
+        too_large=_too_large(config, smoke),
+    )
+
+
+def run_task(task: Task, outcomes: Mapping[Path, Outcome]) -> Outcome:
     """Train, unless that is done already, and return what came out.
 
     Args:
         task: what to train.
-        manifest: the data.
         outcomes: of the tasks before, by folder.
-        smoke: leave networks out that are too large for seconds.
-        force: train anew.
-
-    Raises:
-        UserError: if the folder holds a training with other settings.
     """
     begun = time.monotonic()
-    changes = {
-        "seed": task.seed,
-        "data.manifest": str(manifest),
-        "init_sn": str(task.start.absolute() if task.start else ""),
-    }
-    config = with_settings(task.config, changes)
-    finished, resumable = (False, False) if force else _state(task.folder, config)
     status, why = "trained", ""
-    if finished:
+    if task.state == "finished":
         status = "done before"
     elif task.start and not outcomes[task.start].rows:
         status, why = "left out", f"{task.start.name} gave no network to start from"
-    elif large := _too_large(config, smoke):
-        status, why = "left out", large
+    elif task.too_large:
+        status, why = "left out", task.too_large
     else:
         try:
-            train(config, task.folder, resume=resumable, quiet=True)
+            train(task.config, task.folder, resume=task.state == "stopped", quiet=True)
         except UserError as error:
             status, why = "failed", str(error)
         except (MemoryError, torch.OutOfMemoryError) as error:
@@ -86,27 +109,34 @@ def run_task(
                 raise
             status, why = "failed", f"out of memory: {error}"
         gc.collect()
-    return Outcome.read(task.name, task.seed, task.folder, status, why, time.monotonic() - begun)
+    before = outcomes[task.start].updates if task.start else 0.0
+    seconds = time.monotonic() - begun
+    return Outcome.read(task.name, task.config.seed, task.folder, status, why, seconds, before)
 
 
-def _state(folder: Path, config: RunConfig) -> tuple[bool, bool]:
-    """Return whether the training in a folder is finished, and whether it can go on; refuse one of other settings."""
+def _state(folder: Path, config: RunConfig) -> Literal["finished", "stopped", "new"]:
+    """Return how the training in a folder stands; refuse one of other settings or other data."""
     if not (folder / "last.ckpt").is_file() or not (folder / "config.yaml").is_file():
-        return False, False
+        return "new"
     saved = setting_values(config_from_mapping(read_settings_file(folder / "config.yaml"))[0])
     wanted = setting_values(config)
+    remedy = "name another folder with -o, or say --force to train it anew"
     for name, value in wanted.items():
-        if value not in ("auto", saved[name]):
-            raise UserError(
-                f"{folder} holds a training with {name} {saved[name]!r}, not {value!r}: name another folder with -o, "
-                "or say --force to train it anew"
-            )
-    finished = any(event["event"] == "end" for event in read_record(folder / "record.jsonl"))
-    return finished, not finished
+        same = value in ("auto", saved[name]) or name in FREE
+        if name == "init_sn":  # the folder of an experiment may have moved
+            same = Path(value).name == Path(saved[name]).name
+        if not same:
+            raise UserError(f"{folder} holds a training with {name} {saved[name]!r}, not {value!r}: {remedy}")
+    events = read_record(folder / "record.jsonl")
+    if events[0].get("manifest_sha256") != file_sha256(Path(config.data.manifest)):
+        raise UserError(f"{folder} holds a training on other data than {config.data.manifest}: {remedy}")
+    return "finished" if any(event["event"] == "end" for event in events) else "stopped"
 
 
 def _too_large(config: RunConfig, smoke: bool) -> str:
-    """Return why networks are too large to train here; empty if they are not."""
+    """Return why networks are too large to train here; empty if they are not, or it cannot be told beforehand."""
+    if config.sn.model_type not in SEGMENTATION_NETWORKS or config.data.image_size == "auto":
+        return ""
     parameters = count_all_parameters(config)
     if smoke and parameters > LIMIT:
         return f"{parameters / 1e6:,.0f} million parameters, and the smoke scale ends at {LIMIT / 1e6:.0f}"

@@ -5,6 +5,7 @@ import fnmatch
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from flexdan.config.errors import UserError
 if TYPE_CHECKING:
     from flexdan.cli.cells import Task
     from flexdan.config import RunConfig
+    from flexdan.data import ImageRecord
     from flexdan.experiments import Cell, Experiment
     from flexdan.report.experiments import Outcome
 
@@ -43,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--data", default="", metavar="MANIFEST", help="manifest with the splits train and val")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="gets a folder for each experiment")
     add("--cells", default="*", metavar="PATTERN", help="only trainings whose name matches; with * as wildcard")
-    add("--seeds", type=int, nargs="+", metavar="SEED", help="default: those of the experiment")
+    add("--seeds", type=int, nargs="+", action="extend", metavar="SEED", help="default: those of the experiment")
     add(
         "--method",
         choices=("recorded", "paper"),
@@ -51,7 +53,14 @@ def make_parser() -> argparse.ArgumentParser:
         help="paper: adversarial trainings of the log with the paper's three updates, predictions on annotated images "
         "and truly unannotated ones, which the data must have; default: recorded",
     )
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change a setting of every training")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change settings of every training",
+    )
     add("--force", action="store_true", help="train anew what is there already")
     return parser
 
@@ -67,47 +76,52 @@ def run(argv: Sequence[str]) -> int:
     experiments = {name: find_experiment(name) for name in names}
     if not options.data and options.scale == "full":
         raise UserError("--data is missing: name a manifest, see `flexdan data import --help`")
+    if options.method == "paper" and (ours := [name for name, one in experiments.items() if not one.recorded]):
+        raise UserError(f"--method paper is for experiments of the log, and {ours[0]} is none: leave it out")
     check_folder(options.output)
     changes = _changes(options.set)
-    tasks = {name: list(_tasks(name, experiment, options, changes)) for name, experiment in experiments.items()}
+    manifest = _manifest(options)
+    tasks = {
+        name: list(_tasks(name, experiment, options, changes, manifest)) for name, experiment in experiments.items()
+    }
     if empty := [name for name, found in tasks.items() if not found]:
         raise UserError(f"--cells is {options.cells!r}, which no training of experiment {empty[0]} matches")
-    manifest = _manifest(options)
 
     failed = 0
-    start, progress = time.monotonic(), _Progress(sum(map(len, tasks.values())))
+    start, progress = time.monotonic(), _Progress([task for found in tasks.values() for task in found])
     for name, experiment in experiments.items():
         print(f"\nexperiment {name}: {experiment.title}", flush=True)
-        failed += _run_experiment(name, experiment, tasks[name], manifest, options, progress)
+        failed += _run_experiment(name, experiment, tasks[name], options, progress)
     minutes = (time.monotonic() - start) / 60
-    print(f"{progress.total} trainings in {minutes:.1f} minutes; tables: {options.output}/*/table.md")
+    print(f"{progress.total} trainings in {minutes:.1f} minutes; tables: {options.output}/*/{_table_name(options)}")
     return 1 if failed else 0
+
+
+def _table_name(options: argparse.Namespace) -> str:
+    return "table.md" if options.cells == "*" else "part.md"  # a part does not overwrite the whole
 
 
 class _Progress:
     """Counts trainings and estimates the time left from those that were done now."""
 
-    def __init__(self, total: int):
-        self.total = total
+    def __init__(self, tasks: "Sequence[Task]"):
+        self.total = len(tasks)
         self._done = 0
+        self._open = {task.folder for task in tasks if task.state != "finished" and not task.too_large}
         self._seconds: list[float] = []
 
-    def __call__(self, outcome: "Outcome") -> str:
+    def __call__(self, task: "Task", outcome: "Outcome") -> str:
         self._done += 1
+        self._open.discard(task.folder)
         self._seconds += [outcome.seconds] * (outcome.status == "trained")
         text = f"{self._done}/{self.total}"
         if not self._seconds:
             return text
-        return f"{text}, about {statistics.mean(self._seconds) * (self.total - self._done) / 60:.0f} min left"
+        return f"{text}, about {statistics.mean(self._seconds) * len(self._open) / 60:.0f} min left"
 
 
 def _run_experiment(
-    name: str,
-    experiment: "Experiment",
-    tasks: "Sequence[Task]",
-    manifest: Path,
-    options: argparse.Namespace,
-    progress: _Progress,
+    name: str, experiment: "Experiment", tasks: "Sequence[Task]", options: argparse.Namespace, progress: _Progress
 ) -> int:
     """Train, print a line for each training and the table, and return how many failed."""
     from flexdan.cli.cells import run_task
@@ -115,11 +129,10 @@ def _run_experiment(
 
     outcomes: dict[Path, Outcome] = {}
     for task in tasks:
-        outcome = run_task(task, manifest, outcomes, smoke=options.scale == "smoke", force=options.force)
-        outcomes[task.folder] = outcome
-        print(f"[{progress(outcome)}] {task.name}: {outcome.text}", flush=True)
+        outcomes[task.folder] = outcome = run_task(task, outcomes)
+        print(f"[{progress(task, outcome)}] {task.name}: {outcome.text}", flush=True)
     table = experiment_table(f"Experiment {name}: {experiment.title}", list(outcomes.values()))
-    print(f"\n{write_table(table, options.output / name)}\n", flush=True)
+    print(f"\n{write_table(table, options.output / name / _table_name(options))}\n", flush=True)
     return sum(outcome.status == "failed" for outcome in outcomes.values())
 
 
@@ -132,29 +145,36 @@ def _changes(settings: Sequence[str]) -> dict[str, Any]:
         if "=" not in setting:
             raise UserError(f"--set has {setting!r}: it must be NAME=VALUE, such as num_epochs=5")
     pairs = [setting.partition("=")[::2] for setting in settings]
-    return translate({name: yaml.safe_load(value) for name, value in pairs})[0]
+    try:
+        changes, notes = translate({name: yaml.safe_load(value) for name, value in pairs})
+    except yaml.YAMLError as error:
+        raise UserError(f"--set has a value that is not YAML: {error}") from error
+    for note in notes:
+        print(f"note: {note}")
+    for name, instead in {
+        "seed": "say --seeds",
+        "data.manifest": "say --data",
+        "init_sn": "leave it out",
+    }.items():
+        if name in changes:
+            raise UserError(f"--set has {name}={changes[name]}, which the experiment sets itself: {instead}")
+    return changes
 
 
 def _tasks(
-    name: str, experiment: "Experiment", options: argparse.Namespace, changes: dict[str, Any]
+    name: str, experiment: "Experiment", options: argparse.Namespace, changes: dict[str, Any], manifest: Path
 ) -> "Iterator[Task]":
     """Yield the trainings of an experiment, those that others start from first, with the settings asked for."""
-    from flexdan.cli.cells import Task
+    from flexdan.cli.cells import plan_task
 
     chosen = [cell for cell in experiment.cells if fnmatch.fnmatch(cell.name, options.cells)]
     starts = {cell.start for cell in chosen}
-    for seed in options.seeds or experiment.seeds:
-        for cell in experiment.cells:
-            if cell not in chosen and cell.name not in starts:
-                continue
+    cells = [cell for cell in experiment.cells if cell in chosen or cell.name in starts]
+    cells = [replace(cell, config=_settings(cell, options, changes)) for cell in cells]
+    for seed in dict.fromkeys(options.seeds or experiment.seeds):
+        for cell in cells:
             folder = options.output / name / f"seed={seed}"
-            yield Task(
-                name=cell.name,
-                seed=seed,
-                config=_settings(cell, options, changes),
-                folder=folder / cell.name,
-                start=folder / cell.start if cell.start else None,
-            )
+            yield plan_task(cell, seed, manifest, folder, smoke=options.scale == "smoke", force=options.force)
 
 
 def _settings(cell: "Cell", options: argparse.Namespace, changes: dict[str, Any]) -> "RunConfig":
@@ -187,5 +207,13 @@ def _manifest(options: argparse.Namespace) -> Path:
             raise UserError(f"no synthetic set could be drawn into {source.parent} (exit code {code})")
     few = options.output / "smoke.csv"
     records = read_manifest(source)
-    write_manifest(few, [record for name, count in IMAGES.items() for record in select_split(records, name)[:count]])
+    write_manifest(few, [one for name, count in IMAGES.items() for one in _some(select_split(records, name), count)])
     return few.absolute()
+
+
+def _some(records: "Sequence[ImageRecord]", count: int) -> "list[ImageRecord]":
+    """Return so many images; where some are annotated and some are not, half of each kind as far as there are."""
+    known = [record for record in records if record.annotated]
+    unknown = [record for record in records if not record.annotated]
+    few = min(len(unknown), max(count // 2, count - len(known)))
+    return [*known[: count - few], *unknown[:few]]

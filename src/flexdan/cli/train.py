@@ -87,9 +87,14 @@ def _new_folder(output: str, force: bool) -> Path:
     if os.environ.get("RANK", "0") != "0":
         return folder  # of several processes the first looks after the files
     refuse_existing(folder, force)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "record.jsonl").is_file()):
-        raise UserError(f"-o is {folder}, which holds other things than a run: name another folder, or empty this one")
+    refuse_other_things(folder)
     return folder
+
+
+def refuse_other_things(folder: Path) -> None:
+    """Raise a `UserError` if a folder for a run is a file, or holds things that are not those of a run."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "record.jsonl").is_file()):
+        raise UserError(f"{folder} holds other things than a run: name another folder with -o, or empty this one")
 
 
 def _saved_settings(folder: Path) -> Mapping[str, Any]:

@@ -20,7 +20,8 @@ class AdversarialConfig:
         sigma_iterations: updates until then.
         gan_start_epoch: first epoch in which the EN takes part; before it only the SN trains.
         sn_update: separate: the SN has one update from the annotated images, the EN has its own, the SN a second one
-            against the EN, as in the paper; joint: one update of the SN after the EN's, from both terms, as recorded.
+            against the EN, as in the paper; joint: one update of the SN after the EN's, from both terms, as recorded,
+            where sigma counts fully also with adam.
         en_input: what the EN sees; concatenate: the image and the foreground probabilities as further channels; mask:
             the image multiplied by the foreground probability. With more than two classes each foreground class has a
             channel, or a masked image, of its own.

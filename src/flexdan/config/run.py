@@ -51,9 +51,13 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must be 0 or more")
+        if self.strategy == "dan":
+            self._check_adversarial()
+
+    def _check_adversarial(self):
         if self.adversarial.freeze == "en" and not self.init_en:
             raise UserError("adversarial.freeze is en, but a fresh EN knows nothing: say whose with init_en")
-        if self.strategy == "dan" and self.adversarial.gan_start_epoch > self.training.num_epochs:
+        if self.adversarial.gan_start_epoch > self.training.num_epochs:
             raise UserError(
                 f"adversarial.gan_start_epoch is {self.adversarial.gan_start_epoch}, but training.num_epochs is "
                 f"{self.training.num_epochs}: the EN would never take part; train longer, or say strategy supervised"
@@ -63,11 +67,14 @@ class RunConfig:
                 f"adversarial.freeze is sn, but adversarial.gan_start_epoch is {self.adversarial.gan_start_epoch}: "
                 "before that only the SN trains; say 1"
             )
-        half_batch = self.strategy == "dan" and self.adversarial.unannotated_source == "half_batch"
-        if half_batch and self.training.batch_size < 2:
+        half_batch = self.adversarial.unannotated_source == "half_batch"
+        own, other = self.training.batch_size, self.training.unannotated_batch_size
+        mixed = own if half_batch else own + (own if other == "auto" else other)
+        if mixed < 3:
             raise UserError(
-                f"training.batch_size is {self.training.batch_size}, but adversarial.unannotated_source is half_batch: "
-                "half of each batch plays the unannotated part, so it must be at least 2"
+                f"training.batch_size is {own}, and with adversarial.unannotated_source "
+                f"{self.adversarial.unannotated_source} the EN would see {mixed} images at once, of which batch norm "
+                "makes plus and minus one whatever they are: it needs 3 at least"
             )
 
 

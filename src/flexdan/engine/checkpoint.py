@@ -124,15 +124,16 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
 
 
 def load_initial_weights(network: nn.Module, run: Path, name: Literal["sn", "en"]) -> None:
-    """Start a network from that of another run; nothing else of the run is used.
+    """Start a network from that of another run, the SN as in its best epoch, the EN as in its last one.
 
     Raises:
         UserError: if the run has no checkpoint or no such network, or its network is another one.
     """
-    weights = load_checkpoint(checkpoint_path(run, "best")).get(name)
+    which: Literal["best", "last"] = "best" if name == "sn" else "last"  # no validation metric says how good an EN is
+    weights = load_checkpoint(checkpoint_path(run, which)).get(name)
     what = {"sn": "segmentation network", "en": "evaluation network"}[name]
     if not weights:
-        raise UserError(f"init_{name} is {run}, which has no {what}: name a run with strategy dan")
+        raise UserError(f"init_{name} is {run}, which has no {what}: name the folder of a run with strategy dan")
     load_weights(network, weights, f"init_{name} is {run}, but its {what}", name)
 
 

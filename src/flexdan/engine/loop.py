@@ -48,9 +48,10 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool 
         except UserError as error:  # of a loader's worker: torch wraps the message into a traceback
             raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
         except NonFiniteLossError as error:
+            en_lr = f" and adversarial.en_lr {config.adversarial.en_lr or 'the same'}" * (config.strategy == "dan")
             raise UserError(
                 f"{error} in epoch {len(history) + 1}: training stopped before the update; optimizer.lr is "
-                f"{config.optimizer.lr}: start anew with a tenth of it, or with training.precision fp32"
+                f"{config.optimizer.lr}{en_lr}: start anew with a tenth of it, or with training.precision fp32"
                 + (f"; --init-sn {folder} starts from the best weights so far" if history else "")
             ) from error
         except KeyboardInterrupt:
@@ -84,18 +85,17 @@ def _run_epochs(
         progress.begin_epoch(epoch, num_epochs)
         row = train_epoch(parts, config, epoch, progress) | validate(parts, config, progress)
         if adversarial := en_takes_part(config, epoch):
-            row |= _health(row)
+            row |= _health(row, config)
         _plateau_step(parts, config, row, adversarial)
         history.append(row)
         best = best_epoch(history, config.training.best_metric) is row
         if main:
-            save = partial(
-                save_checkpoint, network=parts.players.sn.bare, en=parts.players.en and parts.players.en.bare
-            )
+            sn, en = parts.players.sn, parts.players.en
+            save = partial(save_checkpoint, network=sn.bare)
             saved = {"config": config, "native_size": data.native_size, "epoch": epoch, "history": history}
             if best:
                 save(folder / "best.ckpt", **saved)
-            save(folder / "last.ckpt", **saved, training=training_state(parts))
+            save(folder / "last.ckpt", **saved, training=training_state(parts), en=en.bare if en else None)
             append_event(folder / "record.jsonl", {"event": "epoch", **row})
             board.write(row)
             for line in epoch_lines(row, num_epochs, best):
@@ -112,15 +112,16 @@ def _run_epochs(
     return history
 
 
-def _health(row: dict[str, Any]) -> dict[str, Any]:
-    health = judge_health(row)
+def _health(row: dict[str, Any], config: RunConfig) -> dict[str, Any]:
+    health = judge_health(row, config.adversarial.freeze)
     ratio = gradient_ratio(row)
     return {"en_health": health.state, "en_advice": health.advice} | ({} if ratio is None else {"grad_ratio": ratio})
 
 
 def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any], adversarial: bool) -> None:
     for name, scheduler in parts.schedulers.items():
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and (name == "sn" or adversarial):
+        plays = name == "sn" or (adversarial and config.adversarial.freeze != "sn")  # else the metric tells it nothing
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and plays:
             scheduler.step(row[config.scheduler.plateau_metric])
 
 
@@ -137,6 +138,7 @@ def best_epoch(history: list[dict[str, Any]], metric: str) -> dict[str, Any]:
 
 def _stops_early(history: list[dict[str, Any]], config: RunConfig) -> bool:
     patience = config.training.early_stopping_patience
-    if not patience or not history:
+    still = config.strategy == "dan" and config.adversarial.freeze == "sn"  # then no metric ever gets better
+    if not patience or not history or still:
         return False
     return history[-1]["epoch"] - best_epoch(history, config.training.best_metric)["epoch"] >= patience

@@ -15,6 +15,8 @@ LOG = with_settings(  # no augmentation is recorded; the learning rate falls on 
         "scheduler.patience": 5,
         "scheduler.plateau_metric": "val_loss",
         "training.batch_size": 2,
+        "training.num_workers": 8,
+        "training.pin_memory": True,
     },
 )
 
@@ -58,6 +60,8 @@ GAN = with_settings(  # experiments 5 to 9
         "scheduler.min_lr": 0.00001,
         "training.batch_size": 4,
         "training.num_epochs": 100,
+        "training.num_workers": 0,
+        "training.pin_memory": False,
     },
 )
 

@@ -1,6 +1,8 @@
 """Experiment 5 of the log: the grid over FlexVGG, from a trained SN."""
 
-from flexdan.config import with_settings
+from dataclasses import replace
+
+from flexdan.config import RunConfig, with_settings
 from flexdan.experiments.common import FAULTS, GAN, GAN_FAULTS
 from flexdan.experiments.experiment import Cell, Experiment, grid
 
@@ -8,9 +10,17 @@ TRAINED = Cell(  # GAN_Concat_Flex_006 of the log
     name="trained_sn", config=with_settings(GAN, {"strategy": "supervised", "training.num_epochs": 40})
 )
 FROM_TRAINED = with_settings(GAN, {"training.num_epochs": 60})
+
+
+def going_on(config: RunConfig) -> RunConfig:
+    """Return a configuration whose sigma is at epoch 1 what it was at epoch 41 of the log."""
+    start = config.adversarial.sigma + TRAINED.config.training.num_epochs / config.adversarial.sigma_weight
+    return with_settings(config, {"adversarial.sigma": start})
+
+
 SIGMA_NOTE = (
-    "The log went on at epoch 40 of 100 with the trained SN; here the epochs are counted from 1 again, so that sigma "
-    "is 40 / sigma_weight smaller."
+    "The log went on at epoch 40 of 100 with the trained SN; here the epochs are counted from 1 again, so sigma begins "
+    "40 / sigma_weight higher than its name says, to grow as recorded."
 )
 
 
@@ -23,9 +33,10 @@ def experiment5() -> Experiment:
         "adversarial.sigma": (0.1, 0.5, 1.0),
         "adversarial.sigma_weight": (30.0, 300.0),
     }
+    cells = grid(FROM_TRAINED, values, start=TRAINED.name)
     return Experiment(
         title="FlexVGG over blocks, linear layers and features, and sigma, from an SN trained for 40 epochs",
-        cells=(TRAINED, *grid(FROM_TRAINED, values, start=TRAINED.name)),
+        cells=(TRAINED, *(replace(cell, config=going_on(cell.config)) for cell in cells)),
         recorded=(
             "All with 512 or 1024 features ran out of memory. sigma 0.1 is better than 0.5 and 1, sigma_weight 300 "
             "much better than 30; one linear layer and four blocks are enough."

@@ -3,7 +3,7 @@
 from flexdan.config import with_settings
 from flexdan.experiments.common import FAULTS, GAN_FAULTS
 from flexdan.experiments.experiment import Cell, Experiment
-from flexdan.experiments.experiment5 import FROM_TRAINED, SIGMA_NOTE, TRAINED
+from flexdan.experiments.experiment5 import FROM_TRAINED, SIGMA_NOTE, TRAINED, going_on
 
 NOT_RECORDED = "The log has no result."
 SLOW_EN = {"adversarial.en_lr": 0.0001}
@@ -14,7 +14,7 @@ def experiment6a() -> Experiment:
     """Return experiment 6, GAN optimization 1: the EN learns at 10 % of the SN's rate."""
     return Experiment(
         title="GAN optimization 1: the EN learns at a tenth of the SN's rate, from an SN trained for 40 epochs",
-        cells=(TRAINED, Cell(name="dan", config=with_settings(FROM_TRAINED, SLOW_EN), start=TRAINED.name)),
+        cells=(TRAINED, Cell(name="dan", config=going_on(with_settings(FROM_TRAINED, SLOW_EN)), start=TRAINED.name)),
         recorded=NOT_RECORDED,
         fault=f"{FAULTS} {GAN_FAULTS} {SIGMA_NOTE}",
     )
@@ -24,7 +24,10 @@ def experiment6b() -> Experiment:
     """Return experiment 6, GAN optimization 2: sigma taken out of the EN's own loss."""
     return Experiment(
         title="GAN optimization 2: as 6a, and the EN's own loss without sigma",
-        cells=(TRAINED, Cell(name="dan", config=with_settings(FROM_TRAINED, PLAIN_EN_LOSS), start=TRAINED.name)),
+        cells=(
+            TRAINED,
+            Cell(name="dan", config=going_on(with_settings(FROM_TRAINED, PLAIN_EN_LOSS)), start=TRAINED.name),
+        ),
         recorded=NOT_RECORDED,
         fault=f"{FAULTS} {GAN_FAULTS} {SIGMA_NOTE}",
     )

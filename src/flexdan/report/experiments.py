@@ -26,6 +26,7 @@ class Outcome:
         rows: metrics of every epoch; empty where there are none.
         best: the row of the best epoch.
         health: how often the EN was in which state.
+        updates_before: updates of the SN that it started from.
     """
 
     name: str
@@ -36,9 +37,12 @@ class Outcome:
     rows: tuple[Row, ...]
     best: Row | None
     health: dict[str, int]
+    updates_before: float = 0.0
 
     @classmethod
-    def read(cls, name: str, seed: int, folder: Path, status: str, why: str, seconds: float) -> "Outcome":
+    def read(
+        cls, name: str, seed: int, folder: Path, status: str, why: str, seconds: float, updates_before: float = 0.0
+    ) -> "Outcome":
         """Read the record of a training, where there is one."""
         there = status in ("trained", "done before") and (folder / "record.jsonl").is_file()
         run = read_run(folder) if there else None
@@ -48,6 +52,7 @@ class Outcome:
             status=status,
             why=why,
             seconds=seconds,
+            updates_before=updates_before,
             rows=run.rows if run else (),
             best=run.best if run else None,
             health=dict(Counter(state for state in run.health.values()).most_common()) if run else {},
@@ -64,8 +69,8 @@ class Outcome:
 
     @property
     def updates(self) -> float:
-        """Updates of the SN in all."""
-        return sum(row.get("sn_updates") or 0 for row in self.rows)
+        """Updates of the SN in all, with those of the training that it started from."""
+        return self.updates_before + sum(row.get("sn_updates") or 0 for row in self.rows)
 
 
 def experiment_table(title: str, outcomes: Sequence[Outcome]) -> Table:
@@ -100,8 +105,8 @@ def experiment_table(title: str, outcomes: Sequence[Outcome]) -> Table:
     return Table(title=title, header=header, rows=rows, note=note)
 
 
-def write_table(table: Table, folder: Path) -> str:
-    """Write a table as table.md into a folder, and return its text."""
+def write_table(table: Table, path: Path) -> str:
+    """Write a table as Markdown, and return its text."""
     lines = [
         table.title,
         "",
@@ -110,7 +115,7 @@ def write_table(table: Table, folder: Path) -> str:
     ]
     lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in table.rows]
     text = "\n".join([*lines, "", table.note])
-    with atomic_path(folder / "table.md") as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return text
 

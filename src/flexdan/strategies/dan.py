@@ -49,6 +49,10 @@ def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: 
     With several batches (gradient accumulation) each update has the gradients of all of them, and the unannotated
     images go through the SN twice, so that no more than one batch is in memory.
 
+    Where the SN's optimiser is Adam and `sn_update` is separate, both of its updates share the moments: how far the
+    third one moves it then hardly depends on sigma, which weighs the two gradients against each other. In a joint
+    update sigma does what the objective says.
+
     Args:
         players: SN and EN, in training mode.
         batches: with unannotated images.
@@ -128,13 +132,14 @@ def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: 
             means.backward(options.sigma * loss / len(batches))
         adversarial_loss += loss.item() / len(batches)
     numbers["sn_grad_norm_adversarial"] = float(gradient_norm(sn))
+    numbers["adversarial_loss"] = adversarial_loss
     if options.sn_update == "joint":
         _add_gradients(sn, kept)
+    elif options.sigma == 0:  # Adam would still move on by its momentum
+        sn.optimizer.zero_grad(set_to_none=True)
+        return numbers | {"sn_updates": 1.0}
     update(sn, means.max_grad_norm)
-    return numbers | {
-        "adversarial_loss": adversarial_loss,
-        "sn_updates": 2.0 if options.sn_update == "separate" else 1.0,
-    }
+    return numbers | {"sn_updates": 2.0 if options.sn_update == "separate" else 1.0}
 
 
 def _en_update(
@@ -149,14 +154,15 @@ def _en_update(
             with means.autocast():
                 logits = (en.network if learns else _Untouched(en.bare))(inputs).float()
             known, unknown = logits[:count], logits[count:]
-            losses = score_loss(known, 1 - options.label_smoothing), score_loss(unknown, options.label_smoothing)
-            loss = losses[0] + losses[1]
+            smoothing = options.label_smoothing
+            loss = score_loss(known, 1 - smoothing) + score_loss(unknown, smoothing)
             check_finite(loss, "EN's")
             if learns:
                 means.backward(weight * loss / len(mixed))
         spread = logits.detach().sigmoid().std(correction=0)
         accuracies = (known > 0).float().mean(), (unknown < 0).float().mean()
-        found.append(torch.stack([*(one.detach() for one in losses), *accuracies, spread]))
+        losses = score_loss(known.detach(), 1.0), score_loss(unknown.detach(), 0.0)  # without smoothing: 0 at the best
+        found.append(torch.stack([*losses, *accuracies, spread]))
     numbers: dict[str, float] = dict(zip(JUDGEMENT, torch.stack(found).mean(0).tolist(), strict=True))
     if learns:
         numbers["en_grad_norm"] = float(gradient_norm(en))

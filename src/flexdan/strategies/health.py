@@ -15,6 +15,17 @@ CONFUSED_LOSS = 1.5  # of UNDECIDED: it is certain, and wrong
 FLAT = 0.02  # standard deviation of the scores, below which they are all the same
 NEGLIGIBLE = 0.01  # of the gradient of the segmentation loss
 
+COLLAPSED = {  # what helps, by the network that is frozen
+    "none": "lower sigma, raise en_lr or en_steps, or take a larger EN",
+    "sn": "raise en_lr, or take a larger EN",
+    "en": "lower sigma, or do not freeze the EN",
+}
+SATURATED = {
+    "none": "lower en_lr, set label_smoothing 0.1 or en.spectral_norm, or take a smaller EN",
+    "sn": "it has learnt what it can; let it play, with init_en",
+    "en": "lower sigma, or do not freeze the EN",
+}
+
 
 class Health(NamedTuple):
     """What the numbers of an epoch say, and what to change."""
@@ -23,7 +34,7 @@ class Health(NamedTuple):
     advice: str
 
 
-def judge_health(numbers: Mapping[str, float]) -> Health:
+def judge_health(numbers: Mapping[str, float], frozen: Literal["none", "sn", "en"] = "none") -> Health:
     """Tell how the contest between SN and EN stands.
 
     - collapsed: the EN gives up. It judges no better than by chance, and its scores are all the same or wildly wrong.
@@ -33,29 +44,23 @@ def judge_health(numbers: Mapping[str, float]) -> Health:
 
     Args:
         numbers: of one epoch, as `dan_step` names them; a frozen SN has no gradient norms and is not called idle.
+        frozen: the network that does not learn, to which no advice applies.
     """
     known, unknown = numbers["en_accuracy_annotated"], numbers["en_accuracy_unannotated"]
     accuracy = (known + unknown) / 2
     loss = (numbers["en_loss_annotated"] + numbers["en_loss_unannotated"]) / UNDECIDED
     flat = numbers["en_score_spread"] < FLAT
     found = f"EN right about {known:.0%} of annotated, {unknown:.0%} of unannotated images"
-    if accuracy < WORSE:
+    if accuracy < WORSE and frozen != "sn":
         found += ", worse than chance: the SN is ahead of it"
     if accuracy < NO_BETTER and (flat or loss > CONFUSED_LOSS):
         how = "all scores alike" if flat else f"its loss {loss:.1f} times that of an undecided one"
-        return Health(
-            "collapsed", f"{found}, {how}: lower sigma, raise en_lr or en_steps, or give the EN more channels"
-        )
+        return Health("collapsed", f"{found}, {how}: {COLLAPSED[frozen]}")
     ratio = gradient_ratio(numbers)
     if ratio is not None and ratio < NEGLIGIBLE:
-        return Health(
-            "idle", f"the EN moves the SN by {ratio:.1%} of what the masks do: raise sigma, lower sigma_weight"
-        )
+        return Health("idle", f"the EN's gradient in the SN is {ratio:.1%} of that of the masks: raise sigma")
     if accuracy >= SURE and loss < SURE_LOSS:
-        return Health(
-            "saturated",
-            f"{found}, and sure: lower en_lr, set label_smoothing 0.1 or en.spectral_norm, or make the EN smaller",
-        )
+        return Health("saturated", f"{found}, and sure: {SATURATED[frozen]}")
     return Health("healthy", found)
 
 
