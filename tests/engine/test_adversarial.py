@@ -16,7 +16,8 @@ from flexdan.config import UserError, config_from_mapping
 from flexdan.config.record import NUMBERS_THAT_VARY
 from flexdan.engine import count_all_parameters, load_run, read_record, train
 from flexdan.engine.epoch import train_epoch
-from flexdan.engine.setup import batches_per_epoch, build_parts, gather_data, resolve_config
+from flexdan.engine.loaders import batches_per_epoch
+from flexdan.engine.setup import build_parts, gather_data, resolve_config
 from flexdan.models import count_parameters
 
 SMALL = {
@@ -139,9 +140,10 @@ def test_the_en_is_at_rest_before_its_first_epoch(discs, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return train_epoch(*arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("flexdan.engine.loop.train_epoch", stop)
-        train(config, tmp_path / "rest")
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "rest")
     assert checkpoint(tmp_path / "rest")["epoch"] == 2
     fresh = dict(build_parts(load_run(tmp_path / "rest").config, gather_data(config)).players.en.bare.state_dict())
     assert equal(checkpoint(tmp_path / "rest")["en"], fresh)

@@ -1,7 +1,6 @@
 """Everything that a training needs, built once from the settings."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,9 +15,18 @@ from torch.utils.data import DataLoader
 from flexdan.config import RunConfig, UserError, network_shape
 from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
-from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, epoch_seed, make_loader
+from flexdan.data.dataset import Track, epoch_seed
 from flexdan.data.splits import mark_annotated
 from flexdan.engine.allocator import keep_freed_memory
+from flexdan.engine.loaders import (
+    batches_per_epoch,
+    build_loader,
+    cached_gib,
+    make_dataset,
+    training_loader,
+    unannotated_batch_size,
+    uses_unannotated,
+)
 from flexdan.engine.optimizers import Scheduler, build_optimizer, build_scheduler
 from flexdan.engine.precision import make_autocast, resolve_precision
 from flexdan.losses import build_criterion
@@ -176,11 +184,11 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     validation = data.validation[accelerator.process_index :: accelerator.num_processes]
     val_set = make_dataset(config, validation, left, track)
     batches = batches_per_epoch(config, len(train_set), len(unannotated_set), accelerator.num_processes)
-    train_loader = _training_loader(config, accelerator, train_set, config.training.batch_size, batches, config.seed)
+    train_loader = training_loader(config, accelerator, train_set, config.training.batch_size, batches, config.seed)
     unannotated_loader = None
     if unannotated:
-        size, seed = _unannotated_batch_size(config), epoch_seed(config.seed, 0, 1)  # an order of its own
-        unannotated_loader = _training_loader(config, accelerator, unannotated_set, size, batches, seed)
+        size, seed = unannotated_batch_size(config), epoch_seed(config.seed, 0, 1)  # an order of its own
+        unannotated_loader = training_loader(config, accelerator, unannotated_set, size, batches, seed)
 
     wrapped = {name: accelerator.prepare(network) for name, network in networks.items()}
     players = {
@@ -210,66 +218,9 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         augmentation=Augmentation(**asdict(config.augmentation)),
         train_loader=train_loader,
         unannotated_loader=unannotated_loader,
-        val_loader=_loader(config, accelerator, val_set, config.training.batch_size),
+        val_loader=build_loader(config, accelerator, val_set, config.training.batch_size),
         accumulate=config.training.gradient_accumulation_steps,
         precision=precision,
-    )
-
-
-def uses_unannotated(config: RunConfig) -> bool:
-    """Tell whether a training has a loader of unannotated images."""
-    return config.strategy == "dan" and config.adversarial.unannotated_source == "split"
-
-
-def batches_per_epoch(config: RunConfig, annotated: int, unannotated: int, processes: int) -> int | None:
-    """Return how many batches each process takes in an epoch; None: one pass over the annotated images as they are.
-
-    Args:
-        config: the settings.
-        annotated: number of annotated images.
-        unannotated: number of unannotated images that are used.
-        processes: that train together.
-    """
-    if config.training.updates_per_epoch != "auto":
-        return config.training.updates_per_epoch * config.training.gradient_accumulation_steps
-    if config.strategy != "dan":
-        return None
-    passes = math.ceil(annotated / config.training.batch_size), math.ceil(unannotated / _unannotated_batch_size(config))
-    return math.ceil(max(passes) / processes)
-
-
-def _unannotated_batch_size(config: RunConfig) -> int:
-    size = config.training.unannotated_batch_size
-    return config.training.batch_size if size == "auto" else size
-
-
-def _training_loader(
-    config: RunConfig,
-    accelerator: Accelerator,
-    dataset: SegmentationDataset,
-    batch_size: int,
-    batches: int | None,
-    seed: int,
-) -> DataLoaderShard:
-    total = None if batches is None else batches * batch_size * accelerator.num_processes
-    return accelerator.prepare(
-        _loader(config, accelerator, dataset, batch_size, EpochSampler(len(dataset), seed, total))
-    )
-
-
-def _loader(
-    config: RunConfig,
-    accelerator: Accelerator,
-    dataset: SegmentationDataset,
-    batch_size: int,
-    sampler: EpochSampler | None = None,
-) -> DataLoader:
-    return make_loader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=config.training.num_workers,
-        pin_memory=config.training.pin_memory and accelerator.device.type == "cuda",
     )
 
 
@@ -305,24 +256,3 @@ def count_all_parameters(config: RunConfig, channels: int = 3, classes: int = 2)
     with torch.device("meta"):
         networks = [build_network(config)] + ([build_en(config)] if config.strategy == "dan" else [])
     return sum(map(count_parameters, networks))
-
-
-def make_dataset(
-    config: RunConfig, records: Sequence[ImageRecord], cache_gib: float, track: Track = iter
-) -> SegmentationDataset:
-    """Return the images of some records at the network's size."""
-    channels, _, size = network_shape(config)
-    return SegmentationDataset(
-        records,
-        image_size=size,
-        channels=channels,
-        intensity=config.data.intensity,
-        cache_bytes=int(cache_gib * 2**30),
-        track=track,
-    )
-
-
-def cached_gib(dataset: SegmentationDataset) -> float:
-    """Return the size of the decoded images that a dataset keeps in memory, in GiB."""
-    height, width = dataset.image_size
-    return dataset.num_cached * height * width * (dataset.channels + 1) / 2**30

@@ -9,9 +9,10 @@ from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
 from flexdan.data import ImageRecord
 from flexdan.engine.checkpoint import load_checkpoint, load_initial_weights, load_weights
+from flexdan.engine.loaders import cached_gib, uses_unannotated
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.record import resume_event, rewrite_record, start_event
-from flexdan.engine.setup import TrainingData, TrainingParts, cached_gib, uses_unannotated
+from flexdan.engine.setup import TrainingData, TrainingParts
 from flexdan.models import count_parameters
 from flexdan.strategies import Player
 
