@@ -10,15 +10,8 @@ from typing import Literal
 import psutil
 import torch
 
-from flexdan.cli.train import FREE_ON_RESUME, refuse_other_things
-from flexdan.config import (
-    RunConfig,
-    UserError,
-    config_from_mapping,
-    read_settings_file,
-    setting_values,
-    with_settings,
-)
+from flexdan.cli.train import FREE_ON_RESUME, differing_settings, refuse_other_things, saved_settings
+from flexdan.config import RunConfig, UserError, setting_values, with_settings
 from flexdan.config.record import read_record
 from flexdan.data import file_sha256
 from flexdan.engine import count_all_parameters, train
@@ -118,15 +111,12 @@ def _state(folder: Path, config: RunConfig) -> Literal["finished", "stopped", "n
     """Return how the training in a folder stands; refuse one of other settings or other data."""
     if not (folder / "last.ckpt").is_file() or not (folder / "config.yaml").is_file():
         return "new"
-    saved = setting_values(config_from_mapping(read_settings_file(folder / "config.yaml"))[0])
-    wanted = setting_values(config)
+    saved, wanted = saved_settings(folder), setting_values(config)
+    for settings in (saved, wanted):  # the folder of an experiment may have moved
+        settings["init_sn"] = Path(settings["init_sn"]).name
     remedy = "name another folder with -o, or say --force to train it anew"
-    for name, value in wanted.items():
-        same = value in ("auto", saved[name]) or name in FREE
-        if name == "init_sn":  # the folder of an experiment may have moved
-            same = Path(value).name == Path(saved[name]).name
-        if not same:
-            raise UserError(f"{folder} holds a training with {name} {saved[name]!r}, not {value!r}: {remedy}")
+    for name in differing_settings(saved, wanted, FREE):
+        raise UserError(f"{folder} holds a training with {name} {saved[name]!r}, not {wanted[name]!r}: {remedy}")
     events = read_record(folder / "record.jsonl")
     if events[0].get("manifest_sha256") != file_sha256(Path(config.data.manifest)):
         raise UserError(f"{folder} holds a training on other data than {config.data.manifest}: {remedy}")

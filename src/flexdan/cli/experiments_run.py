@@ -71,7 +71,7 @@ def run(argv: Sequence[str]) -> int:
     from flexdan.config.files import check_folder
     from flexdan.experiments import EXPERIMENTS, find_experiment
 
-    logged = [name for name in EXPERIMENTS if name != "scarce"]
+    logged = [name for name, make in EXPERIMENTS.items() if make().recorded]
     names = list(dict.fromkeys(one for name in options.experiments for one in (logged if name == "all" else [name])))
     experiments = {name: find_experiment(name) for name in names}
     if not options.data and options.scale == "full":
@@ -190,14 +190,13 @@ def _settings(cell: "Cell", options: argparse.Namespace, changes: dict[str, Any]
 
 def _manifest(options: argparse.Namespace) -> Path:
     """Return the data: as given; at smoke scale a few images of it, or of a synthetic set that is drawn for it."""
-    if options.scale == "full":
-        from flexdan.data import read_manifest
-
-        read_manifest(options.data)
-        return Path(options.data).absolute()
     from flexdan.cli.main import main
     from flexdan.data import read_manifest, select_split, write_manifest
     from flexdan.experiments.smoke import IMAGES
+
+    if options.scale == "full":
+        read_manifest(options.data)  # so that mistakes in it show at once
+        return Path(options.data).absolute()
 
     source = Path(options.data) if options.data else options.output / "data" / "manifest.csv"
     if not options.data and not source.is_file():

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def run(argv: Sequence[str]) -> int:
         folder = Path(arguments.resume)
         if arguments.output and Path(arguments.output) != folder:
             raise UserError(f"-o is {arguments.output}, but --resume goes on in {folder}: leave -o out")
-        saved = _saved_settings(folder)
+        saved = _settings_to_resume(folder)
         _, given, _ = parse_command(parser, argv, base=saved)
         config = _resumed_config(folder, saved, given)
     else:
@@ -97,23 +97,38 @@ def refuse_other_things(folder: Path) -> None:
         raise UserError(f"{folder} holds other things than a run: name another folder with -o, or empty this one")
 
 
-def _saved_settings(folder: Path) -> Mapping[str, Any]:
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of the run in a folder, as plain values by dotted name."""
+    return setting_values(config_from_mapping(read_settings_file(folder / "config.yaml"))[0])
+
+
+def differing_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], free: Container[str]) -> list[str]:
+    """Return the settings, by dotted name, that are wanted otherwise than they are; `auto` agrees with what it became.
+
+    Args:
+        saved: of a run.
+        wanted: for it now.
+        free: names that may differ.
+    """
+    return [name for name, value in wanted.items() if value not in ("auto", saved[name]) and name not in free]
+
+
+def _settings_to_resume(folder: Path) -> dict[str, Any]:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"--resume is {folder}, which is no run folder: there is no config.yaml in it")
     if not (folder / "last.ckpt").is_file():
         raise UserError(f"{folder} has no finished epoch to go on from: start it anew with -o {folder} --force")
-    return setting_values(config_from_mapping(read_settings_file(folder / "config.yaml"))[0])
+    return saved_settings(folder)
 
 
 def _resumed_config(folder: Path, saved: Mapping[str, Any], given: RunConfig) -> RunConfig:
     """Return the settings of a run with those changed that may change on the way; refuse any other change.
 
-    A setting given as `auto` agrees with what it became. The manifest may have moved: its content is compared later.
+    The manifest may have moved: its content is compared later.
     """
     wanted = {name: saved[name] if value == "auto" else value for name, value in setting_values(given).items()}
     free = set(FREE_ON_RESUME) - ({"training.num_epochs"} if saved["scheduler.scheduler_type"] == "OneCycle" else set())
-    fixed = [name for name, value in wanted.items() if saved[name] != value and name not in free]
-    if fixed:
+    if fixed := differing_settings(saved, wanted, free):
         raise UserError(
             f"{fixed[0]} is {wanted[fixed[0]]!r}, but the run in {folder} has {saved[fixed[0]]!r}: a resumed run keeps "
             f"its settings (free are {', '.join(sorted(free))}); for a new run say --init-sn {folder}"

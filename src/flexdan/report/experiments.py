@@ -55,7 +55,7 @@ class Outcome:
             updates_before=updates_before,
             rows=run.rows if run else (),
             best=run.best if run else None,
-            health=dict(Counter(state for state in run.health.values()).most_common()) if run else {},
+            health=dict(Counter(run.health.values()).most_common()) if run else {},
         )
 
     @property
@@ -86,7 +86,7 @@ def experiment_table(title: str, outcomes: Sequence[Outcome]) -> Table:
         good = [outcome for outcome in cells if outcome.best is not None]
         picks = [[(one.best or {}).get(key) for one in good] for key in ("iou_score", "dice")]
         picks += [[one.rows[-1].get(key) for one in good] for key in ("iou_score", "dice")]
-        gains = [_gain(one, baseline.get(one.seed)) for one in good if one.seed in baseline]
+        gains = [_gain(one, baseline[one.seed]) for one in good if one.seed in baseline]
         health = sum((Counter(one.health) for one in good), Counter())
         notes = dict.fromkeys(f"{one.status}: {one.why}" for one in cells if one.why)
         rows.append(
@@ -120,8 +120,8 @@ def write_table(table: Table, path: Path) -> str:
     return text
 
 
-def _gain(outcome: Outcome, baseline: Outcome | None) -> float | None:
-    ours, theirs = (one.rows[-1].get("iou_score") if one else None for one in (outcome, baseline))
+def _gain(outcome: Outcome, baseline: Outcome) -> float | None:
+    ours, theirs = (one.rows[-1].get("iou_score") for one in (outcome, baseline))
     return None if ours is None or theirs is None else ours - theirs
 
 

@@ -105,8 +105,8 @@ def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: 
     for batch in batches:
         assert batch.unannotated is not None, "adversarial training needs unannotated images"
         with torch.set_grad_enabled(whole), means.autocast():
-            called = sn.network if whole else _Untouched(sn.bare)
-            unannotated.append(predicted_maps(called(batch.unannotated)))
+            logits = sn.network(batch.unannotated) if whole else _untouched(sn.bare, batch.unannotated)
+            unannotated.append(predicted_maps(logits))
     mixed = [
         en_inputs(_images(batch), torch.cat([known, unknown.detach()]), options.en_input)
         for batch, known, unknown in zip(batches, annotated, unannotated, strict=True)
@@ -126,7 +126,7 @@ def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: 
                     unknown = predicted_maps(sn.network(batch.unannotated))
             inputs = en_inputs(_images(batch), torch.cat([known, unknown]), options.en_input)
             with means.autocast():
-                scores = _Untouched(en.bare)(inputs)[len(batch.images) :]
+                scores = _untouched(en.bare, inputs)[len(batch.images) :]
             loss = score_loss(scores, 1.0)
             check_finite(loss, "adversarial")
             means.backward(options.sigma * loss / len(batches))
@@ -152,7 +152,7 @@ def _en_update(
     for number, (inputs, count) in enumerate(zip(mixed, annotated, strict=True), start=1):
         with means.sync(en.network, last=number == len(mixed)), torch.set_grad_enabled(learns):
             with means.autocast():
-                logits = (en.network if learns else _Untouched(en.bare))(inputs).float()
+                logits = (en.network(inputs) if learns else _untouched(en.bare, inputs)).float()
             known, unknown = logits[:count], logits[count:]
             smoothing = options.label_smoothing
             loss = score_loss(known, 1 - smoothing) + score_loss(unknown, smoothing)
@@ -175,16 +175,11 @@ def _images(batch: Batch) -> Tensor:
     return torch.cat([batch.images, batch.unannotated])  # (N + M, C, H, W)
 
 
-class _Untouched:
-    """Calls a network as it is without touching it: no gradient reaches its weights, its statistics stay."""
-
-    def __init__(self, network: nn.Module):
-        self.network = network
-        weights = {name: weight.detach() for name, weight in network.named_parameters()}
-        self.state = weights | {name: buffer.clone() for name, buffer in network.named_buffers()}
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        return functional_call(self.network, self.state, (inputs,))
+def _untouched(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Call a network as it is without touching it: no gradient reaches its weights, its statistics stay."""
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
+    statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    return functional_call(network, weights | statistics, (inputs,))
 
 
 def _take_gradients(player: Player) -> list[Tensor | None]:
