@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flexdan.config import RunConfig, SchedulerConfig, UserError, config_from_mapping
+from flexdan.config import OptimizerConfig, RunConfig, SchedulerConfig, UserError, config_from_mapping
 from flexdan.data import ImageRecord
 from flexdan.engine import make_autocast, resolve_precision
 from flexdan.engine.optimizers import build_optimizer, build_scheduler, one_cycle
@@ -129,3 +129,25 @@ def test_plateau_scheduler_has_all_its_settings():
 
 def test_no_scheduler():
     assert build_scheduler(SchedulerConfig(scheduler_type="none"), torch.optim.Adam([torch.zeros(1)]), 3) is None
+
+
+def test_optimizer_implementations_agree():
+    updated = []
+    for how in ("for_loop", "foreach", "fused"):
+        torch.manual_seed(0)
+        network = torch.nn.Linear(3, 2)
+        optimizer = build_optimizer(OptimizerConfig(lr=0.1, implementation=how), network)
+        for _ in range(3):
+            network(torch.ones(4, 3)).square().sum().backward()
+            optimizer.step()
+        updated.append(network.weight.detach())
+    assert torch.allclose(updated[0], updated[1], atol=1e-6)
+    assert torch.allclose(updated[0], updated[2], atol=1e-6)
+
+
+def test_activation_checkpointing_of_a_network_that_cannot_is_refused():
+    settings = {"sn.model_type": "monai.networks.nets.BasicUNet", "training.activation_checkpointing": True}
+    settings |= {"sn.model_args": {"spatial_dims": 2, "in_channels": 3, "out_channels": 2}}
+    config = resolve_config(config_from_mapping(settings)[0], data((32, 32)))
+    with pytest.raises(UserError, match="activation_checkpointing is true, but monai"):
+        build_network(config)

@@ -34,6 +34,9 @@ class OptimizerConfig:
 
     Args:
         optimizer_type: adam or sgd.
+        implementation: how torch goes through the weights, with equal results but for rounding; for_loop: one after the
+            other; foreach: many at once, which is fast on a GPU and needs memory for two copies of them; fused: in one
+            kernel without copies; auto: foreach on a GPU, for_loop on the CPU.
         lr: learning rate.
         weight_decay: L2 penalty on the weights.
         momentum: momentum of sgd (Nesterov where above 0); adam ignores it.
@@ -42,6 +45,7 @@ class OptimizerConfig:
     """
 
     optimizer_type: Literal["adam", "sgd"] = "adam"
+    implementation: Literal["auto", "for_loop", "foreach", "fused"] = "auto"
     lr: float = 0.002
     weight_decay: float = 0.000005
     momentum: float = 0.9
@@ -121,6 +125,8 @@ class TrainingConfig:
         device: auto (a GPU where there is one) or cpu.
         precision: auto (bf16 where the processor or GPU has it, else fp32), bf16 or fp32.
         channels_last: keep activations in channels-last order.
+        activation_checkpointing: keep only the input of each block and compute the rest anew in the backward pass: less
+            memory, equal results, about a third more time; for the networks of FlexDAN.
         best_metric: the validation metric that chooses best.ckpt.
         early_stopping_patience: stop after so many epochs without a better best_metric; 0 is off.
         tensorboard: write TensorBoard events into the run folder.
@@ -136,6 +142,7 @@ class TrainingConfig:
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     channels_last: bool = True
+    activation_checkpointing: bool = False
     best_metric: Metric = "iou_score"
     early_stopping_patience: int = 0
     tensorboard: bool = True

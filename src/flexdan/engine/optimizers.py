@@ -14,12 +14,15 @@ Scheduler = LambdaLR | ReduceLROnPlateau
 
 def build_optimizer(settings: OptimizerConfig, network: nn.Module, lr: float | None = None) -> torch.optim.Optimizer:
     """Return the optimiser of a network; `lr` goes before the learning rate of the settings."""
-    weights, momentum = list(network.parameters()), settings.momentum
+    weights, momentum, how = list(network.parameters()), settings.momentum, settings.implementation
+    implementation = {} if how == "auto" else {"foreach": how == "foreach", "fused": how == "fused"}
     optimizers = {
         "adam": torch.optim.Adam,
         "sgd": partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0),
     }
-    return optimizers[settings.optimizer_type](weights, lr=lr or settings.lr, weight_decay=settings.weight_decay)
+    return optimizers[settings.optimizer_type](
+        weights, lr=lr or settings.lr, weight_decay=settings.weight_decay, **implementation
+    )
 
 
 def build_scheduler(settings: SchedulerConfig, optimizer: torch.optim.Optimizer, num_updates: int) -> Scheduler | None:

@@ -30,7 +30,12 @@ from flexdan.engine.loaders import (
 from flexdan.engine.optimizers import Scheduler, build_optimizer, build_scheduler
 from flexdan.engine.precision import make_autocast, resolve_precision
 from flexdan.losses import build_criterion
-from flexdan.models import build_evaluation_network, build_segmentation_network, count_parameters
+from flexdan.models import (
+    build_evaluation_network,
+    build_segmentation_network,
+    count_parameters,
+    recompute_activations,
+)
 from flexdan.strategies import Means, Player, Players, en_input_channels
 
 AUTO_PIXELS = 224 * 332  # the log's image size
@@ -228,7 +233,8 @@ def build_network(config: RunConfig) -> nn.Module:
     """Build the segmentation network of a resolved configuration, its weights drawn with the seed."""
     channels, classes, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0))
-    return build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
+    network = build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
+    return _with_checkpointing(network, config)
 
 
 def build_en(config: RunConfig) -> nn.Module:
@@ -236,7 +242,16 @@ def build_en(config: RunConfig) -> nn.Module:
     channels, classes, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0, 2))
     inputs = en_input_channels(channels, classes, config.adversarial.en_input)
-    return build_evaluation_network(config.en, input_channels=inputs, image_size=size)
+    return _with_checkpointing(build_evaluation_network(config.en, input_channels=inputs, image_size=size), config)
+
+
+def _with_checkpointing(network: nn.Module, config: RunConfig) -> nn.Module:
+    if config.training.activation_checkpointing and not recompute_activations(network):
+        raise UserError(
+            f"training.activation_checkpointing is true, but {config.sn.model_type} has no part that knows how: only "
+            "the networks of FlexDAN do; say false"
+        )
+    return network
 
 
 def count_all_parameters(config: RunConfig, channels: int = 3, classes: int = 2) -> int:

@@ -8,6 +8,7 @@ from flexdan.models.build import (
     count_parameters,
 )
 from flexdan.models.evaluation import FlexVGG, ZhengEN
+from flexdan.models.recompute import recompute_activations
 from flexdan.models.segmentation import ConcatenationFCN, ZhengSN
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "build_evaluation_network",
     "build_segmentation_network",
     "count_parameters",
+    "recompute_activations",
 ]

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from flexdan.models.recompute import Segment, recomputed
+
 BlockPattern = Literal["single_run", "double_run", "single_width"]
 
 
-class ConvBlock(nn.Sequential):
+class ConvBlock(Segment):
     """3x3 convolution without bias, batch norm, ReLU: (N, in, H, W) to (N, out, H, W)."""
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -22,11 +24,11 @@ class ConvBlock(nn.Sequential):
         )
 
 
-def conv_run(channels: Iterable[int], pool: bool) -> nn.Sequential:
+def conv_run(channels: Iterable[int], pool: bool) -> Segment:
     """Return a block: a pool if asked for, then convolutions along the given channels (the first is the input's)."""
     channels = list(channels)
     convolutions = [ConvBlock(before, after) for before, after in pairwise(channels)]
-    return nn.Sequential(*([max_pool()] if pool else []), *convolutions)
+    return Segment(*([max_pool()] if pool else []), *convolutions)
 
 
 def max_pool() -> nn.MaxPool2d:
@@ -88,12 +90,16 @@ def pooled_size(size: tuple[int, int], pools: int) -> tuple[int, int]:
 class UpsampleBlock(nn.Module):
     """Bilinear upsampling to a given size, batch norm, ReLU: (N, C, h, w) to (N, C, H, W)."""
 
+    recompute = False
+
     def __init__(self, channels: int):
         super().__init__()
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample the maps to a height and width in pixels."""
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(self, maps, size)
         maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
         return F.relu(self.norm(maps), inplace=True)
 
