@@ -16,7 +16,7 @@ from flexdan.data.tensors import to_tensor
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts
 from flexdan.inference import evaluate_batches
-from flexdan.strategies import Batch, build_step, en_takes_part
+from flexdan.strategies import Batch, build_step, en_takes_part, make_batch
 
 
 def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
@@ -59,11 +59,7 @@ def _updates(
         more, _ = next(unannotated, (pixels[:0], None))
         seed = epoch_seed(config.seed, epoch, parts.accelerator.process_index, position)
         images, targets = _to_input(parts, config, torch.cat([pixels, more]), classes, seed)
-        count = len(pixels)
-        if adversarial and config.adversarial.unannotated_source == "half_batch":
-            count -= count // 2
-        others = images[count:] if adversarial else None
-        batches.append(Batch(images=images[:count], targets=targets[:count], unannotated=others))
+        batches.append(make_batch(config, images, targets, len(pixels), adversarial=adversarial))
         progress.advance()
         if len(batches) == parts.accumulate or position + 1 == len(parts.train_loader):
             yield batches

@@ -6,6 +6,7 @@ from flexdan.models.build import (
     build_evaluation_network,
     build_segmentation_network,
     count_parameters,
+    import_network_class,
 )
 from flexdan.models.evaluation import FlexVGG, ZhengEN
 from flexdan.models.recompute import recompute_activations
@@ -21,5 +22,6 @@ __all__ = [
     "build_evaluation_network",
     "build_segmentation_network",
     "count_parameters",
+    "import_network_class",
     "recompute_activations",
 ]

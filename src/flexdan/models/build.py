@@ -84,7 +84,7 @@ def build_segmentation_network(
         UserError: for a network that is not known, cannot be imported or does not give such logits.
     """
     if settings.model_type not in SEGMENTATION_NETWORKS:
-        network = _import_network(settings.model_type, settings.model_args)
+        network = _make_network(settings.model_type, settings.model_args)
         _try_network(network, settings.model_type, (input_channels, *image_size), num_classes)
         return network
     if settings.model_args:
@@ -129,7 +129,12 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def _import_network(path: str, arguments: dict[str, Any]) -> nn.Module:
+def import_network_class(path: str) -> type:
+    """Import a network class of the user's own from its import path.
+
+    Raises:
+        UserError: if it is not there.
+    """
     module_name, _, class_name = path.rpartition(".")
     if not module_name:
         known = ", ".join(SEGMENTATION_NETWORKS)
@@ -139,12 +144,17 @@ def _import_network(path: str, arguments: dict[str, Any]) -> nn.Module:
         )
     with _current_folder_first():
         try:
-            network_class = getattr(importlib.import_module(module_name), class_name)
+            return getattr(importlib.import_module(module_name), class_name)
         except Exception as error:  # whatever a user's file raises when it runs
             raise UserError(
                 f"sn.model_type {path!r} cannot be imported: {_reason(error)}; files in the current folder are found, "
                 "and installed packages"
             ) from error
+
+
+def _make_network(path: str, arguments: dict[str, Any]) -> nn.Module:
+    network_class = import_network_class(path)
+    with _current_folder_first():
         try:
             network = network_class(**arguments)
         except Exception as error:  # whatever a user's class raises on its arguments

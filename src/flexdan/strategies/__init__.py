@@ -1,6 +1,6 @@
 """Training strategies: one step each, as a plain exchange."""
 
-from flexdan.strategies.build import STRATEGIES, build_step, en_takes_part, sigma_at
+from flexdan.strategies.build import STRATEGIES, build_step, en_takes_part, make_batch, sigma_at
 from flexdan.strategies.dan import DanOptions, dan_step
 from flexdan.strategies.en_input import en_input_channels
 from flexdan.strategies.health import Health, gradient_ratio, judge_health
@@ -22,6 +22,7 @@ __all__ = [
     "en_takes_part",
     "gradient_ratio",
     "judge_health",
+    "make_batch",
     "sigma_at",
     "supervised_step",
 ]

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
+from torch import Tensor
+
 from flexdan.config import AdversarialConfig, RunConfig
 from flexdan.strategies.dan import DanOptions, dan_step
-from flexdan.strategies.step import Step
+from flexdan.strategies.step import Batch, Step
 from flexdan.strategies.supervised import supervised_step
 
 
@@ -23,6 +25,23 @@ def build_step(config: RunConfig, epoch: int, iteration: int) -> Step:
 def en_takes_part(config: RunConfig, epoch: int) -> bool:
     """Tell whether the EN takes part in an epoch, and with it the unannotated images."""
     return config.strategy == "dan" and epoch >= config.adversarial.gan_start_epoch
+
+
+def make_batch(config: RunConfig, images: Tensor, targets: Tensor, annotated: int, *, adversarial: bool) -> Batch:
+    """Divide what was loaded for one pass.
+
+    Args:
+        config: the settings.
+        images: (N, C, H, W), those with masks first.
+        targets: classes (N, H, W).
+        annotated: images with masks.
+        adversarial: whether the EN takes part; half of the images with masks play its unannotated ones, where the
+            settings say so.
+    """
+    if adversarial and config.adversarial.unannotated_source == "half_batch":
+        annotated -= annotated // 2
+    unannotated = images[annotated:] if adversarial else None
+    return Batch(images=images[:annotated], targets=targets[:annotated], unannotated=unannotated)
 
 
 def sigma_at(settings: AdversarialConfig, epoch: int, iteration: int) -> float:

@@ -1,0 +1,1 @@
+"""Memory planning: what a training needs, before it is paid for."""
