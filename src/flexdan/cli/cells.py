@@ -4,23 +4,24 @@ import gc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import psutil
-import torch
-
 from flexdan.cli.train import FREE_ON_RESUME, differing_settings, refuse_other_things, saved_settings
 from flexdan.config import RunConfig, UserError, setting_values, with_settings
+from flexdan.config.errors import RunError
 from flexdan.config.record import read_record
 from flexdan.data import file_sha256
-from flexdan.engine import count_all_parameters, train
+from flexdan.engine import count_all_parameters
 from flexdan.experiments import Cell
 from flexdan.experiments.smoke import LIMIT
+from flexdan.memory import Planner, resolve_shape
+from flexdan.memory.guard import machine, train_planned
+from flexdan.memory.text import sentence
 from flexdan.models import SEGMENTATION_NETWORKS
 from flexdan.report.experiments import Outcome
 
-STATE_BYTES = 16  # of weight, gradient and Adam's two moments, for each parameter
 FREE = set(FREE_ON_RESUME) - {"training.num_epochs"}  # what may differ from a training that is there already
 
 
@@ -92,15 +93,9 @@ def run_task(task: Task, outcomes: Mapping[Path, Outcome]) -> Outcome:
         status, why = "left out", task.too_large
     else:
         try:
-            train(task.config, task.folder, resume=task.state == "stopped", quiet=True)
-        except UserError as error:
+            train_planned(task.config, task.folder, force=True, resume=task.state == "stopped", quiet=True)
+        except (UserError, RunError) as error:
             status, why = "failed", str(error)
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            status, why = "failed", f"out of memory: {error}"
-        except RuntimeError as error:  # the allocator of the CPU has no exception of its own
-            if "allocate" not in str(error):
-                raise
-            status, why = "failed", f"out of memory: {error}"
         gc.collect()
     before = outcomes[task.start].updates if task.start else 0.0
     seconds = time.monotonic() - begun
@@ -124,16 +119,17 @@ def _state(folder: Path, config: RunConfig) -> Literal["finished", "stopped", "n
 
 
 def _too_large(config: RunConfig, smoke: bool) -> str:
-    """Return why networks are too large to train here; empty if they are not, or it cannot be told beforehand."""
-    if config.sn.model_type not in SEGMENTATION_NETWORKS or config.data.image_size == "auto":
-        return ""
-    parameters = count_all_parameters(config)
-    if smoke and parameters > LIMIT:
-        return f"{parameters / 1e6:,.0f} million parameters, and the smoke scale ends at {LIMIT / 1e6:.0f}"
-    memory = psutil.virtual_memory().total
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory
-    if parameters * STATE_BYTES > memory:
-        needed = f"weights, gradients and optimiser alone need {parameters * STATE_BYTES / 2**30:,.0f} GiB"
-        return f"{parameters / 1e6:,.0f} million parameters: {needed}, and there are {memory / 2**30:.0f}"
-    return ""
+    """Return why a training does not fit here; empty if it does, or it cannot be told beforehand."""
+    if smoke:
+        parameters = count_all_parameters(config) if config.sn.model_type in SEGMENTATION_NETWORKS else 0
+        large = parameters > LIMIT
+        return (
+            f"{parameters / 1e6:,.0f} million parameters, and the smoke scale ends at {LIMIT / 1e6:.0f}"
+            if large
+            else ""
+        )
+    row = _planner(*machine(config)).check("", resolve_shape(config)[0])
+    return sentence(row) if row.verdict == "does not fit" else ""
+
+
+_planner = cache(Planner)  # of a process, since many cells of an experiment need the same memory

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from flexdan import __version__
-from flexdan.config.errors import UserError
+from flexdan.config.errors import RunError, UserError
 
 COMMANDS = {  # subcommand -> (module, what it does)
     "demo": ("flexdan.cli.demo", "run the main job end to end on synthetic data"),
@@ -18,6 +18,7 @@ COMMANDS = {  # subcommand -> (module, what it does)
     "experiments list": ("flexdan.cli.experiments_list", "list the experiments of the log, and ours"),
     "experiments show": ("flexdan.cli.experiments_show", "show the settings of an experiment and what was recorded"),
     "experiments run": ("flexdan.cli.experiments_run", "run experiments and print a table"),
+    "plan": ("flexdan.cli.plan", "tell what fits into the memory of a device, before it is paid for"),
     "train": ("flexdan.cli.train", "train a network"),
     "evaluate": ("flexdan.cli.evaluate", "measure a trained network on a split"),
     "predict": ("flexdan.cli.predict", "segment images with a trained network"),
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"flexdan {name}: error: {error}", file=sys.stderr)
         return 2
+    except RunError as error:
+        print(f"flexdan {name}: failed: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

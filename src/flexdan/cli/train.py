@@ -37,6 +37,7 @@ EXAMPLES = """\
   flexdan train --data.manifest data/manifest.csv --sn.model_type monai.networks.nets.BasicUNet \\
       --sn.model_args '{spatial_dims: 2, in_channels: 3, out_channels: 2}'
   flexdan train --data.manifest data/manifest.csv --data.annotated 9 --use_gan true --en.head global_average -o runs/dan
+  flexdan train --config run.yaml --memory 8GiB -o runs/small
   flexdan train --resume runs/first
   flexdan train --data.manifest data/manifest.csv --init-sn runs/first --lr 0.0005 -o runs/tuned
   torchrun --nproc_per_node 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
@@ -54,7 +55,15 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("-o", "--output", default="", metavar="RUN", help="run folder; default: runs/DATE-TIME")
     parser.add_argument("--resume", default="", metavar="RUN", help="go on with the run in this folder")
-    parser.add_argument("--force", action="store_true", help="overwrite the run in the folder")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite the run in the folder; train also what does not fit into memory"
+    )
+    parser.add_argument(
+        "--memory",
+        default="",
+        metavar="SIZE",
+        help="refuse a training that needs more, such as 14.76GiB; default: all of a GPU, no limit on the CPU",
+    )
     add_settings(parser)
     arguments, config, notes = parse_command(parser, argv)
     for note in notes:
@@ -70,9 +79,10 @@ def run(argv: Sequence[str]) -> int:
     else:
         folder = _new_folder(arguments.output, arguments.force)
 
-    from flexdan.engine import train
+    from flexdan.memory import parse_memory, train_planned
 
-    train(config, folder, resume=bool(arguments.resume))
+    memory = parse_memory(arguments.memory) if arguments.memory else None
+    train_planned(config, folder, memory=memory, force=arguments.force, resume=bool(arguments.resume))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all is written, and torch's connections can abort the teardown
         sys.stdout.flush()
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake."""
+"""What goes wrong in ways that the command line explains without a traceback."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message names the setting or file, its value, what is allowed and what to do. The command line prints it
     without a traceback and exits with code 2.
     """
+
+
+class RunError(RuntimeError):
+    """A failure that is no mistake of the user, such as memory that runs out; exit code 1."""

@@ -43,7 +43,7 @@ def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: T
         **lr,
         "seconds": round(seconds, 3),
         "images_per_second": round(images_seen * parts.accelerator.num_processes / seconds, 3),
-        "peak_memory_mib": _peak_memory_mib(parts.accelerator.device),
+        "peak_memory_mib": peak_memory_mib(parts.accelerator.device),
     }
 
 
@@ -134,7 +134,7 @@ def _double(value: float, device: torch.device) -> Tensor:
     return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
-def _peak_memory_mib(device: torch.device) -> float:
+def peak_memory_mib(device: torch.device) -> float:
     """Return the most memory used so far, in MiB: of the GPU by torch, else of this process."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)

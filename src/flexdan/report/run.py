@@ -134,7 +134,7 @@ def read_run(folder: Path) -> Run:
         health=dict(sorted(health.items())),
         advice=advice[max(advice)] if advice else "",
         resumes=sum(event["event"] == "resume" for event in events),
-        end=ends[-1] if ends else None,
+        end={"reason": "out of memory"} if events[-1]["event"] == "out_of_memory" else ends[-1] if ends else None,
         evaluations=tuple(map(_read_evaluation, sorted(folder.glob("evaluation/*/metrics.json")))),
     )
 

@@ -1,0 +1,160 @@
+"""`flexdan plan`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser
+
+from flexdan.cli.parser import describe
+from flexdan.config import RunConfig, UserError, add_settings, parse_command, setting_values, with_settings
+
+if TYPE_CHECKING:
+    from flexdan.memory import Device, PlanRow
+
+WHAT = """\
+Tell what fits into the memory of a device, without that device and without allocating anything: the real training step
+runs on tensors that have shapes and no data, and PyTorch's allocator is replayed over what it asks for.
+
+CONFIG is a file of settings or a run folder, SWEEP a W&B sweep file with `method: grid`; without both, the settings are
+those of the options. Without a manifest in data.manifest, images of 3 channels, 2 classes and 224x332 pixels are
+assumed. The verdict is "tight" where less than 5 % of the memory is left. For what does not fit, the cheapest change with
+which it does is looked for and checked in the same way."""
+
+USAGE = "flexdan plan [CONFIG | SWEEP] [--memory SIZE] [--device NAME] [--SECTION.SETTING VALUE ...]"
+EXAMPLES = """\
+  flexdan plan --memory 14.76GiB --sn_num_fcn_blocks 6 --sn_block_pattern single_run
+  flexdan plan run.yaml --device t4
+  flexdan plan sweep.yaml --device t4 --json > plan.json
+  flexdan plan --experiment 5 --device t4
+  flexdan plan runs/first --memory 24GiB --data.image_size '[512, 768]'
+  flexdan plan --calibrate -o my_gpu.yaml
+  flexdan plan run.yaml --device my_gpu.yaml"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print what fits."""
+    parser = ArgumentParser(
+        prog="flexdan plan", usage=USAGE, exit_on_error=False, **describe(WHAT, EXAMPLES, defaults=True)
+    )
+    add = parser.add_argument
+    add("what", nargs="?", default="", metavar="CONFIG|SWEEP", help="settings, a run folder or a sweep file")
+    add("--experiment", default="", metavar="N", help="plan every training of an experiment of the log")
+    add("--memory", default="", metavar="SIZE", help="of the device, such as 14.76GiB; default: what the device has")
+    add(
+        "--device",
+        default="",
+        metavar="NAME",
+        help="t4, gpu (any other), cpu, or a file that --calibrate wrote; default: gpu where --memory is given or a GPU "
+        "is here, else cpu",
+    )
+    add("--json", action="store_true", help="print JSON, with the settings of the change and the breakdown; bytes")
+    add("--calibrate", action="store_true", help="measure the GPU of this machine for --device, write it to -o")
+    add("-o", "--output", default="", metavar="FILE", help="of --calibrate")
+    add("--force", action="store_true", help="overwrite that file")
+    add_settings(parser)
+    arguments, _, notes = parse_command(parser, argv)
+    if arguments.calibrate:
+        return _calibrate(arguments.output, arguments.force)
+
+    configs = _configs(parser, argv, arguments)
+    from flexdan.cli.progress import track
+    from flexdan.memory import plan_all, resolve_shape
+
+    device, memory = _device(arguments.device, arguments.memory)
+    resolved = []
+    for name, config in configs:
+        full, note = resolve_shape(config)
+        resolved.append((name, full))
+        notes = [*notes, note] if note and note not in notes else notes
+    rows = list(plan_all(resolved, device, memory, lambda items: track(items, "planning")))
+    if arguments.json:
+        print(json.dumps({"device": device.name, "memory": memory, "rows": [row.to_dict() for row in rows]}, indent=2))
+    else:
+        _print(rows, notes, device)
+    return 0
+
+
+def _configs(parser: ArgumentParser, argv: Sequence[str], arguments: Any) -> list[tuple[str, RunConfig]]:
+    """Return every configuration that is asked for, with the settings of the command line in each."""
+    if arguments.what and arguments.experiment:
+        raise UserError(f"{arguments.what} and --experiment {arguments.experiment} are both there: say one of them")
+    _, given, _ = parse_command(parser, argv)
+    path = Path(arguments.what)
+    if arguments.experiment:
+        from flexdan.experiments import find_experiment
+
+        cells = [(cell.name, cell.config) for cell in find_experiment(arguments.experiment).cells]
+        return [(name, with_settings(config, _changes(given))) for name, config in cells]
+    if not arguments.what:
+        return [(given.sn.model_type, given)]
+    file = path / "config.yaml" if path.is_dir() else path
+    from flexdan.sweep import is_sweep, read_grid
+
+    if is_sweep(file):
+        return [(name, with_settings(config, _changes(given))) for name, config in read_grid(file)]
+    _, config, _ = parse_command(parser, [*argv, "--config", str(file)])
+    return [(path.name if path.is_dir() else path.stem, config)]
+
+
+def _changes(given: RunConfig) -> dict[str, Any]:
+    """Return the settings that are not the default."""
+    default = setting_values(RunConfig())
+    return {name: value for name, value in setting_values(given).items() if value != default[name]}
+
+
+def _device(name: str, memory: str) -> "tuple[Device, int]":
+    import torch
+
+    from flexdan.memory import DEVICES, find_device, parse_memory
+    from flexdan.memory.guard import machine
+
+    here, there = machine(RunConfig())
+    device = find_device(name) if name else DEVICES["gpu"] if memory or torch.cuda.is_available() else here
+    if memory:
+        return device, parse_memory(memory)
+    if device.memory:
+        return device, device.memory
+    if device.name == here.name:
+        return device, there
+    raise UserError(f"the memory of {device.name} is not known here: say it with --memory, such as --memory 24GiB")
+
+
+def _calibrate(output: str, force: bool) -> int:
+    from flexdan.config.files import refuse_existing
+    from flexdan.memory import as_gib, write_device
+    from flexdan.memory.calibrate import device_from, probe_cuda, require_cuda
+
+    require_cuda()
+    path = Path(output or "device.yaml")
+    refuse_existing(path, force)
+    device = device_from(probe_cuda())
+    write_device(device, path)
+    print(f"{device.name}: {as_gib(device.memory)}, context {as_gib(device.context)}; use it with --device {path}")
+    return 0
+
+
+def _print(rows: "Sequence[PlanRow]", notes: Sequence[str], device: "Device") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from flexdan.memory import as_gib
+    from flexdan.memory.text import HEADER, breakdown_lines, cells
+
+    for note in notes:
+        print(f"note: {note}")
+    table = Table(*HEADER, box=None, pad_edge=False, title_justify="left")
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*cells(row))
+    print(f"memory: {as_gib(rows[0].memory)}, device class: {device.name}\n")
+    Console(width=10_000, highlight=False, markup=False).print(table, soft_wrap=True)
+    if len(rows) == 1:
+        print("\n" + "\n".join(breakdown_lines(rows[0])))
+    else:
+        count = sum(row.verdict in ("fits", "tight") for row in rows)
+        print(f"\n{count} of {len(rows)} fit")
