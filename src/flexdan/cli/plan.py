@@ -19,8 +19,8 @@ runs on tensors that have shapes and no data, and PyTorch's allocator is replaye
 
 CONFIG is a file of settings or a run folder, SWEEP a W&B sweep file with `method: grid`; without both, the settings are
 those of the options. Without a manifest in data.manifest, images of 3 channels, 2 classes and 224x332 pixels are
-assumed. The verdict is "tight" where less than 5 % of the memory is left. For what does not fit, the cheapest change with
-which it does is looked for and checked in the same way."""
+assumed. The verdict is "tight" where less than 5 % of the memory is left. For what does not fit, the cheapest change
+with which it does is looked for and checked in the same way."""
 
 USAGE = "flexdan plan [CONFIG | SWEEP] [--memory SIZE] [--device NAME] [--SECTION.SETTING VALUE ...]"
 EXAMPLES = """\
@@ -46,8 +46,8 @@ def run(argv: Sequence[str]) -> int:
         "--device",
         default="",
         metavar="NAME",
-        help="t4, gpu (any other), cpu, or a file that --calibrate wrote; default: gpu where --memory is given or a GPU "
-        "is here, else cpu",
+        help="t4, gpu (any other), cpu, or a file that --calibrate wrote; default: gpu with --memory or where there "
+        "is one, else cpu",
     )
     add("--json", action="store_true", help="print JSON, with the settings of the change and the breakdown; bytes")
     add("--calibrate", action="store_true", help="measure the GPU of this machine for --device, write it to -o")

@@ -179,9 +179,15 @@ def fits(events: Sequence[int], sizes: Sequence[int], capacity: int, workspaces:
 
 
 def needed(
-    events: Sequence[int], sizes: Sequence[int], workspaces: Workspaces | None = None, precision: int = 8 * MIB
+    events: Sequence[int],
+    sizes: Sequence[int],
+    workspaces: Workspaces | None = None,
+    first_guess: int | None = None,
+    precision: int = 8 * MIB,
 ) -> int:
     """Return the fewest bytes with which a stream of requests can be served, by halving.
+
+    The figure is at most the first guess exactly where that many bytes serve.
 
     With little memory the allocator gives unused segments back and asks for others, so that this is less than what it
     reserves where memory abounds. It is not exactly true that more memory always serves more: the figure is the one
@@ -189,6 +195,9 @@ def needed(
     """
     high = replay(events, sizes, None, workspaces)
     low = 0
+    if first_guess is not None and low < first_guess < high:
+        served = fits(events, sizes, first_guess, workspaces)
+        low, high = (low, first_guess) if served else (first_guess, high)
     while high - low > precision:
         middle = (low + high) // 2
         if fits(events, sizes, middle, workspaces):

@@ -46,8 +46,8 @@ def cheapest_change(
 
     What leaves network and optimiser as they are comes first: another implementation of the optimiser, mixed precision,
     activation checkpointing, micro-batches, alone and together, those that are tried first cost the least. Then follow
-    narrower linear layers of the EN, a global average head, stochastic gradient descent, and at last a narrower SN, each
-    with all of those.
+    narrower linear layers of the EN, a global average head, stochastic gradient descent, and at last a narrower SN,
+    each with all of those.
 
     Args:
         config: resolved for the device; it does not fit.

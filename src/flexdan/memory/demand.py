@@ -49,17 +49,24 @@ def requests(trace: Trace, repeats: int = 2) -> Requests:
     return Requests(events=events, sizes=sizes)
 
 
-def device_bytes(asked: Requests, device: Device) -> int:
-    """Return the bytes that a device must have for a training, with all that is on it besides."""
+def device_bytes(asked: Requests, device: Device, memory: int) -> int:
+    """Return the bytes that a device must have for a training, with all that is on it besides.
+
+    Args:
+        asked: by the training.
+        device: its class.
+        memory: of the device; what comes out is at most that exactly where `serves` says yes.
+    """
     if device.overhead:
         return device.context + int(device.overhead * asked.live())
-    return device.context + needed(asked.events, asked.sizes, _workspaces(device))
+    guess = max(memory - device.context, 0)
+    return device.context + needed(asked.events, asked.sizes, _workspaces(device), guess)
 
 
 def serves(asked: Requests, device: Device, memory: int) -> bool:
     """Tell whether a device with so many bytes can do a training."""
     if device.overhead:
-        return device_bytes(asked, device) <= memory
+        return device_bytes(asked, device, memory) <= memory
     return memory > device.context and fits(asked.events, asked.sizes, memory - device.context, _workspaces(device))
 
 

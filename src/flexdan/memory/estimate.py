@@ -60,7 +60,7 @@ def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 
     if own:
         import_network_class(config.sn.model_type)  # now: what a module makes when it is imported must not be fake
     step = step or build_step(config, _epoch(config), 1)
-    with torch.random.fork_rng(devices=[]), FakeTensorMode():
+    with _one_thread(), torch.random.fork_rng(devices=[]), FakeTensorMode(allow_fallback_kernels=False):
         try:
             return _trace(config, step, steps)
         except RuntimeError as error:
@@ -69,6 +69,17 @@ def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 
             raise UserError(
                 f"{config.sn.model_type} cannot be planned, since it does not run without data: {error}"
             ) from error
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: there is nothing to compute, and others would only wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _epoch(config: RunConfig) -> int:

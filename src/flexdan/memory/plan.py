@@ -82,7 +82,7 @@ class Planner:
             name=name,
             memory=self.memory,
             verdict=self._verdict(asked),
-            peak=device_bytes(asked, self.device),
+            peak=device_bytes(asked, self.device, self.memory),
             breakdown=break_down(trace),
             parameters=trace.parameters,
             gflop=trace.flops / 1e9,
@@ -100,7 +100,7 @@ class Planner:
         if change is None:
             return row
         asked = self._asked(with_settings(config, change.settings))
-        return replace(row, change=change, change_peak=device_bytes(asked, self.device))
+        return replace(row, change=change, change_peak=device_bytes(asked, self.device, self.memory))
 
     def _on_device(self, config: RunConfig) -> RunConfig:
         return on_device(config, bf16=self.device.bf16, foreach=self.device.foreach)

@@ -28,7 +28,7 @@ def cells(row: PlanRow) -> tuple[str, ...]:
 
 def sentence(row: PlanRow) -> str:
     """Return a row in one sentence."""
-    name, needs, verdict, batch, parameters, _, change = cells(row)
+    _, needs, verdict, batch, parameters, _, change = cells(row)
     if row.peak is None:
         return f"{verdict}: {row.note}"
     largest = "" if row.largest_batch is None else f"; largest batch that fits: {batch}"
@@ -37,7 +37,7 @@ def sentence(row: PlanRow) -> str:
 
 
 def breakdown_lines(row: PlanRow, modules: int = 10) -> Sequence[str]:
-    """Return lines that tell what is in memory at the peak of a step: by kind, and the largest parts of the networks."""
+    """Return lines that tell what is in memory at the peak of a step: by kind, and in which parts of the networks."""
     found = row.breakdown
     if found is None:
         return []

@@ -149,6 +149,8 @@ class StorageTracker(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 1
+        if func._overloadpacket is torch.ops.aten._fused_sgd_:  # writes into its arguments; not known to fake tensors
+            return None
         if self._inside and torch.is_grad_enabled():
             self._makers[torch.autograd._get_sequence_nr() - 1] = self._inside[-1]  # type: ignore[attr-defined]
         result = func(*args, **kwargs)
