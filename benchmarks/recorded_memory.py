@@ -2,7 +2,7 @@
 
 `recorded_memory.csv` has a row for every combination of experiments 3, 4 and 5 whose outcome the log tells. Each is
 predicted twice: for the training of FlexDAN, and for the recorded loop, whose step is written down here after what is
-known of it. One set of parameters of the card (`t4` in `flexdan.memory.devices`) serves all rows; none was fitted to them.
+known of it. One set of parameters of the card (`t4` in `flexdan.memory.devices`) serves all rows and is fitted to none.
 
 The second table has the cheapest change that makes FlexDAN's training fit, for every recorded out-of-memory row with
 fewer than 700 million parameters.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
-from flexdan.config import RunConfig, UserError, add_settings, parse_command, setting_values, with_settings
+from flexdan.config import RunConfig, UserError, add_settings, config_from_mapping, parse_command, setting_values
 
 if TYPE_CHECKING:
     from flexdan.memory import Device, PlanRow
@@ -86,22 +86,23 @@ def _configs(parser: ArgumentParser, argv: Sequence[str], arguments: Any) -> lis
         from flexdan.experiments import find_experiment
 
         cells = [(cell.name, cell.config) for cell in find_experiment(arguments.experiment).cells]
-        return [(name, with_settings(config, _changes(given))) for name, config in cells]
+        return [(name, _with(config, given)) for name, config in cells]
     if not arguments.what:
         return [(given.sn.model_type, given)]
     file = path / "config.yaml" if path.is_dir() else path
     from flexdan.sweep import is_sweep, read_grid
 
     if is_sweep(file):
-        return [(name, with_settings(config, _changes(given))) for name, config in read_grid(file)]
+        return [(name, _with(config, given)) for name, config in read_grid(file)]
     _, config, _ = parse_command(parser, [*argv, "--config", str(file)])
     return [(path.name if path.is_dir() else path.stem, config)]
 
 
-def _changes(given: RunConfig) -> dict[str, Any]:
-    """Return the settings that are not the default."""
+def _with(config: RunConfig, given: RunConfig) -> RunConfig:
+    """Return a configuration with the settings of another one that are not the default."""
     default = setting_values(RunConfig())
-    return {name: value for name, value in setting_values(given).items() if value != default[name]}
+    changes = {name: value for name, value in setting_values(given).items() if value != default[name]}
+    return config_from_mapping(setting_values(config) | changes)[0] if changes else config
 
 
 def _device(name: str, memory: str) -> "tuple[Device, int]":

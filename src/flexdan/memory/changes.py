@@ -56,6 +56,8 @@ def cheapest_change(
         trace: traces a configuration.
         fits: tells whether one fits.
     """
+    if memory <= device.context:
+        return None
     for large in _large_changes(config):
         base = _changed(config, large)
         if base is None or _lasting(base, trace(base)) > memory - device.context:

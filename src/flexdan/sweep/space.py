@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import UserError, config_from_mapping, read_settings_file, setting_values
+from flexdan.config import UserError, config_from_mapping, read_settings_file
 from flexdan.config.names import translate
 from flexdan.config.run import RunConfig
 
@@ -56,8 +56,3 @@ def _choices(parameters: Mapping[str, Any], path: Path, prefix: str = "") -> Ite
 def is_sweep(path: Path) -> bool:
     """Tell whether a YAML file is a sweep and not the settings of one training."""
     return "parameters" in read_settings_file(path)
-
-
-def base_settings(config: RunConfig) -> dict[str, Any]:
-    """Return the settings of a configuration as a base for those of a sweep."""
-    return setting_values(config)
