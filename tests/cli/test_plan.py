@@ -56,7 +56,7 @@ def test_a_run_folder_and_an_experiment(capsys, tmp_path, discs):
     assert found["name"] == "run"
     config = config_from_mapping(read_settings_file(tmp_path / "run" / "config.yaml"))[0]
     assert found["peak"] == ask_planner(config).peak
-    assert "ZhengSN" in plan(capsys, "--experiment", "1", "--device", "t4", "--sn.model_type", "ZhengSN", *SMALL[4:])
+    assert "4 of 4 fit" in plan(capsys, "--experiment", "1", "--device", "t4", *SMALL[4:])
 
 
 def test_training_asks_the_planner_where_a_memory_is_named(capsys, tmp_path, discs):

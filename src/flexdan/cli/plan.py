@@ -123,6 +123,8 @@ def _device(name: str, memory: str) -> "tuple[Device, int]":
 
 
 def _calibrate(output: str, force: bool) -> int:
+    import torch
+
     from flexdan.config.files import refuse_existing
     from flexdan.memory import as_gib, write_device
     from flexdan.memory.calibrate import device_from, probe_cuda, require_cuda
@@ -130,7 +132,10 @@ def _calibrate(output: str, force: bool) -> int:
     require_cuda()
     path = Path(output or "device.yaml")
     refuse_existing(path, force)
-    device = device_from(probe_cuda())
+    try:
+        device = device_from(probe_cuda())
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"the GPU is too full to be measured: end what else runs on it; {error}") from error
     write_device(device, path)
     print(f"{device.name}: {as_gib(device.memory)}, context {as_gib(device.context)}; use it with --device {path}")
     return 0
