@@ -158,7 +158,10 @@ def _print(rows: "Sequence[PlanRow]", notes: Sequence[str], device: "Device") ->
     for row in rows:
         table.add_row(*cells(row))
     print(f"memory: {as_gib(rows[0].memory)}, device class: {device.name}\n")
-    Console(width=10_000, highlight=False, markup=False).print(table, soft_wrap=True)
+    console = Console(width=10_000, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
     if len(rows) == 1:
         print("\n" + "\n".join(breakdown_lines(rows[0])))
     else:

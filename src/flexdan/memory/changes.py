@@ -7,7 +7,6 @@ from typing import Any
 
 from flexdan.config import RunConfig, UserError, with_settings
 from flexdan.memory.devices import Device
-from flexdan.memory.trace import Trace
 from flexdan.models import EVALUATION_NETWORKS, SEGMENTATION_NETWORKS
 
 BYTES = 4  # of a weight, of its gradient, and of each number of the optimiser's state
@@ -39,7 +38,7 @@ def cheapest_change(
     config: RunConfig,
     device: Device,
     memory: int,
-    trace: Callable[[RunConfig], Trace],
+    parameters: Callable[[RunConfig], int],
     fits: Callable[[RunConfig], bool],
 ) -> Change | None:
     """Return the cheapest change with which a configuration fits, as the estimator says; None if there is none.
@@ -53,17 +52,16 @@ def cheapest_change(
         config: resolved for the device; it does not fit.
         device: its class.
         memory: bytes of the device.
-        trace: traces a configuration.
+        parameters: counts the weights of all networks of one.
         fits: tells whether one fits.
     """
     if memory <= device.context:
         return None
     for large in _large_changes(config):
         base = _changed(config, large)
-        if base is None or _lasting(base, trace(base)) > memory - device.context:
+        if base is None or lasting_bytes(base, parameters(base)) > memory - device.context:
             continue
-        small = [change for change in _small_changes(base, device) if _changed(base, change) is not None]
-        together = _together(small)
+        together = _together(_small_changes(base, device))
         if large.names and fits(base):
             return large
         if not together or not fits(with_settings(base, together[-1].settings)):  # all of them
@@ -79,11 +77,13 @@ def _changed(config: RunConfig, change: Change) -> RunConfig | None:
         return None
 
 
-def _lasting(config: RunConfig, trace: Trace) -> int:
-    """Return the bytes of weights, gradients and optimiser state."""
-    sgd = config.optimizer.optimizer_type == "sgd"
-    state = (config.optimizer.momentum > 0) if sgd else 2
-    return trace.parameters * BYTES * (2 + state)
+def lasting_bytes(config: RunConfig, parameters: int) -> int:
+    """Return bytes that no change of activations can save: of weights, optimiser state and, at the update, gradients.
+
+    Of two networks, of which one is updated after the other, the gradients are left out.
+    """
+    state = (config.optimizer.momentum > 0) if config.optimizer.optimizer_type == "sgd" else 2
+    return parameters * BYTES * (1 + state + (config.strategy == "supervised"))
 
 
 def _large_changes(config: RunConfig) -> Iterator[Change]:

@@ -9,12 +9,13 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 from flexdan.config import RunConfig, UserError, with_settings
-from flexdan.engine.setup import gather_data, resolve_config
-from flexdan.memory.changes import Change, cheapest_change
+from flexdan.engine.setup import count_all_parameters, gather_data, resolve_config
+from flexdan.memory.changes import Change, cheapest_change, lasting_bytes
 from flexdan.memory.demand import LARGEST, Requests, at_batch, device_bytes, requests, serves
 from flexdan.memory.devices import Device
 from flexdan.memory.estimate import Breakdown, break_down, on_device, trace_training
 from flexdan.memory.trace import Trace
+from flexdan.models import SEGMENTATION_NETWORKS
 from flexdan.strategies import sigma_at
 
 Verdict = Literal["fits", "tight", "does not fit", "cannot be planned"]
@@ -93,10 +94,11 @@ class Planner:
         row, config = self.check(name, config), self._on_device(config)
         if row.verdict == "cannot be planned":
             return row
-        row = replace(row, largest_batch=self._largest_batch(config))
+        hopeless = lasting_bytes(config, row.parameters or 0) > self.memory - self.device.context
+        row = replace(row, largest_batch=0 if hopeless else self._largest_batch(config))
         change = None
         if row.verdict == "does not fit":
-            change = cheapest_change(config, self.device, self.memory, self._trace, self._fits)
+            change = cheapest_change(config, self.device, self.memory, self._parameters, self._fits)
         if change is None:
             return row
         asked = self._asked(with_settings(config, change.settings))
@@ -116,6 +118,10 @@ class Planner:
         if key not in self._requests:
             self._requests[key] = requests(self._trace(config))
         return self._requests[key]
+
+    def _parameters(self, config: RunConfig) -> int:
+        known = config.sn.model_type in SEGMENTATION_NETWORKS
+        return count_all_parameters(config) if known else self._trace(config).parameters
 
     def _fits(self, config: RunConfig) -> bool:
         return serves(self._asked(config), self.device, self.memory)
