@@ -117,4 +117,4 @@ def parse_memory(text: str) -> int:
 
 def as_gib(nbytes: float) -> str:
     """Return bytes as text in GiB."""
-    return f"{nbytes / GIB:.2f} GiB"
+    return f"{nbytes / GIB:,.2f} GiB"
