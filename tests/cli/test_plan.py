@@ -41,11 +41,14 @@ def test_a_sweep_with_options_over_it(capsys, tmp_path):
     file = tmp_path / "grid.yaml"
     file.write_text(
         "method: grid\nparameters:\n  sn_num_fcn_blocks: {values: [3, 4]}\n  lr: {values: [0.1, 0.2]}\n"
-        "  sn_first_layer_out_channels: {value: 4}\n"
+        "  sn_first_layer_out_channels: {value: 4}\n  batch_size: {value: 64}\n"
     )
     out = plan(capsys, str(file), "--memory", "8GiB", "--data.image_size", "[32, 48]")
     assert "sn_num_fcn_blocks=4,lr=0.2" in out
     assert "4 of 4 fit" in out
+    argv = [str(file), "--memory", "8GiB", "--json", "--data.image_size", "[32, 48]"]
+    large, small = (json.loads(plan(capsys, *argv, *more))["rows"][0]["peak"] for more in ([], ["--batch_size", "2"]))
+    assert small < large  # an option counts also where it is the default
 
 
 def test_a_run_folder_and_an_experiment(capsys, tmp_path, discs):

@@ -95,3 +95,9 @@ def test_other_errors_are_not_taken_for_it():
     assert is_out_of_memory(
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
     )
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_the_plan_is_made_in_the_precision_of_the_device(config, monkeypatch, bf16):
+    monkeypatch.setattr(guard, "resolve_precision", lambda *_: "bf16" if bf16 else "fp32")
+    assert guard.machine(config)[0].bf16 == bf16

@@ -3,7 +3,16 @@
 import pytest
 
 from flexdan.config import UserError, with_settings
-from flexdan.memory import Device, Planner, parse_memory, plan_all, resolve_shape, trace_training
+from flexdan.memory import (
+    Device,
+    Planner,
+    find_device,
+    parse_memory,
+    plan_all,
+    resolve_shape,
+    trace_training,
+    write_device,
+)
 from flexdan.memory.demand import at_batch, device_bytes, requests, serves
 from flexdan.memory.plan import largest, memory_settings
 from flexdan.memory.text import breakdown_lines, cells, sentence
@@ -127,3 +136,44 @@ def test_memory_is_read(text, nbytes):
 def test_other_memory_is_refused(text):
     with pytest.raises(UserError, match="say a number and a unit"):
         parse_memory(text)
+
+
+def test_a_batch_too_small_for_batch_norm_is_no_limit(small):
+    """The EN needs three images, so a batch of 1 + 1 is not allowed; 2 + 2 fits, whatever batch is asked about."""
+    memory = int(needs(small(strategy="dan", training__batch_size=2)) * 1.02)
+    found = [Planner(CARD, memory).row("", small(strategy="dan", training__batch_size=size)) for size in (2, 6)]
+    assert found[0].largest_batch == found[1].largest_batch >= 2
+
+
+def test_a_frozen_network_has_no_optimiser_state(small):
+    config = small(
+        strategy="dan", adversarial__freeze="sn", sn__first_layer_out_channels=256, data__image_size=(16, 16)
+    )
+    row = Planner(CARD, int(needs(config) * 1.02)).row("", config)
+    assert row.verdict == "tight"
+    assert row.largest_batch >= config.training.batch_size
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("hello", "describes no device"),
+        ("", "describes no device"),
+        ("a: [", "cannot be read"),
+        ("name: x", "needs name"),
+    ],
+)
+def test_broken_files_of_devices_are_refused(tmp_path, content, message):
+    path = tmp_path / "device.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        find_device(str(path))
+
+
+def test_a_device_with_a_number_as_text_is_refused(tmp_path):
+    path = tmp_path / "device.yaml"
+    write_device(CARD, path)
+    assert find_device(str(path)) == CARD
+    path.write_text(path.read_text().replace(f"context: {10 * MIB}", "context: 8.5e9"))
+    with pytest.raises(UserError, match=r"has context '8\.5e9': it must be of the kind int"):
+        find_device(str(path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
-from flexdan.config import RunConfig, UserError, add_settings, config_from_mapping, parse_command, setting_values
+from flexdan.config import RunConfig, UserError, add_settings, parse_command, setting_values
 
 if TYPE_CHECKING:
     from flexdan.memory import Device, PlanRow
@@ -31,6 +31,9 @@ EXAMPLES = """\
   flexdan plan runs/first --memory 24GiB --data.image_size '[512, 768]'
   flexdan plan --calibrate -o my_gpu.yaml
   flexdan plan run.yaml --device my_gpu.yaml"""
+
+
+OWN_OPTIONS = ("--experiment", "--memory", "--device", "--json", "--calibrate", "--output", "--force")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -69,8 +72,11 @@ def run(argv: Sequence[str]) -> int:
         resolved.append((name, full))
         notes = [*notes, note] if note and note not in notes else notes
     rows = list(plan_all(resolved, device, memory, lambda items: track(items, "planning")))
+    if len(rows) == 1 and rows[0].note:
+        raise UserError(rows[0].note)
     if arguments.json:
-        print(json.dumps({"device": device.name, "memory": memory, "rows": [row.to_dict() for row in rows]}, indent=2))
+        found = {"device": device.name, "memory": memory, "notes": notes, "rows": [row.to_dict() for row in rows]}
+        print(json.dumps(found, indent=2))
     else:
         _print(rows, notes, device)
     return 0
@@ -82,27 +88,25 @@ def _configs(parser: ArgumentParser, argv: Sequence[str], arguments: Any) -> lis
         raise UserError(f"{arguments.what} and --experiment {arguments.experiment} are both there: say one of them")
     _, given, _ = parse_command(parser, argv)
     path = Path(arguments.what)
+    changed = any(token.startswith("--") and token.partition("=")[0] not in OWN_OPTIONS for token in argv)
+
+    def with_options(config: RunConfig) -> RunConfig:
+        return parse_command(parser, argv, base=setting_values(config))[1] if changed else config
+
     if arguments.experiment:
         from flexdan.experiments import find_experiment
 
         cells = [(cell.name, cell.config) for cell in find_experiment(arguments.experiment).cells]
-        return [(name, _with(config, given)) for name, config in cells]
+        return [(name, with_options(config)) for name, config in cells]
     if not arguments.what:
         return [(given.sn.model_type, given)]
     file = path / "config.yaml" if path.is_dir() else path
     from flexdan.sweep import is_sweep, read_grid
 
     if is_sweep(file):
-        return [(name, _with(config, given)) for name, config in read_grid(file)]
+        return [(name, with_options(config)) for name, config in read_grid(file)]
     _, config, _ = parse_command(parser, [*argv, "--config", str(file)])
     return [(path.name if path.is_dir() else path.stem, config)]
-
-
-def _with(config: RunConfig, given: RunConfig) -> RunConfig:
-    """Return a configuration with the settings of another one that are not the default."""
-    default = setting_values(RunConfig())
-    changes = {name: value for name, value in setting_values(given).items() if value != default[name]}
-    return config_from_mapping(setting_values(config) | changes)[0] if changes else config
 
 
 def _device(name: str, memory: str) -> "tuple[Device, int]":

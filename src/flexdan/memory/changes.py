@@ -80,8 +80,11 @@ def _changed(config: RunConfig, change: Change) -> RunConfig | None:
 def lasting_bytes(config: RunConfig, parameters: int) -> int:
     """Return bytes that no change of activations can save: of weights, optimiser state and, at the update, gradients.
 
-    Of two networks, of which one is updated after the other, the gradients are left out.
+    Of two networks, of which one is updated after the other, the gradients are left out; and of networks that may not
+    be updated at all, frozen ones or the user's own, the state too.
     """
+    if config.sn.model_type not in SEGMENTATION_NETWORKS or config.adversarial.freeze != "none":
+        return parameters * BYTES
     state = (config.optimizer.momentum > 0) if config.optimizer.optimizer_type == "sgd" else 2
     return parameters * BYTES * (1 + state + (config.strategy == "supervised"))
 

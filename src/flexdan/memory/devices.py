@@ -1,7 +1,7 @@
 """What is known of devices; every number of the model that is not counted from the networks stands here."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import yaml
@@ -65,10 +65,10 @@ DEVICES = {
     "cpu": Device(
         name="cpu",
         context=600 * MIB,
-        overhead=1.4,
+        overhead=1.5,
         bf16=True,
         foreach=False,
-        source="benchmarks/memory.py: the process before the first step, and what glibc holds for each live byte",
+        source="benchmarks/memory.py: an upper bound of what the processes of its configurations took",
     ),
 }
 
@@ -84,12 +84,21 @@ def find_device(name: str) -> Device:
     if not Path(name).is_file():
         known = ", ".join(DEVICES)
         raise UserError(f"--device is {name!r}: say {known}, or a file that `flexdan plan --calibrate` wrote")
+    remedy = "write it anew with `flexdan plan --calibrate`"
     try:
-        return Device(**yaml.safe_load(Path(name).read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise UserError(
-            f"{name} describes no device: {error}; write it anew with `flexdan plan --calibrate`"
-        ) from error
+        content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{name} cannot be read: {' '.join(str(error).split())}; {remedy}") from error
+    kinds = {one.name: type(getattr(DEVICES["gpu"], one.name)) for one in fields(Device)}
+    if not isinstance(content, dict) or set(content) != set(kinds):
+        raise UserError(f"{name} describes no device: it needs {', '.join(kinds)}, and nothing else; {remedy}")
+    for key, kind in kinds.items():
+        value = content[key]
+        if type(value) is not kind or (kind in (int, float) and value < 0):
+            raise UserError(
+                f"{name} has {key} {value!r}: it must be of the kind {kind.__name__}, not below 0; {remedy}"
+            )
+    return Device(**content)
 
 
 def write_device(device: Device, path: Path) -> None:

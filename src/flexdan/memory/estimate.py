@@ -63,7 +63,9 @@ def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 
     with _one_thread(), torch.random.fork_rng(devices=[]), FakeTensorMode(allow_fallback_kernels=False):
         try:
             return _trace(config, step, steps)
-        except RuntimeError as error:
+        except UserError:
+            raise
+        except Exception as error:  # whatever a user's network raises
             if not own:
                 raise
             raise UserError(

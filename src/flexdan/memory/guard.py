@@ -1,6 +1,7 @@
 """Training that asks the planner first, and that explains where memory runs out all the same."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from flexdan.config import RunConfig, UserError
 from flexdan.config.errors import RunError
-from flexdan.engine import train
+from flexdan.engine import resolve_precision, train
 from flexdan.engine.epoch import peak_memory_mib
 from flexdan.engine.record import append_event
 from flexdan.memory.devices import DEVICES, MIB, Device, as_gib
@@ -19,9 +20,11 @@ from flexdan.memory.text import sentence
 
 def machine(config: RunConfig) -> tuple[Device, int]:
     """Return the class of the device that a training here would use, and its bytes."""
-    if torch.cuda.is_available() and config.training.device == "auto":
-        return DEVICES["gpu"], torch.cuda.get_device_properties(0).total_memory
-    return DEVICES["cpu"], psutil.virtual_memory().total
+    kind = "cuda" if torch.cuda.is_available() and config.training.device == "auto" else "cpu"
+    bf16 = resolve_precision("auto", kind) == "bf16"
+    if kind == "cuda":
+        return replace(DEVICES["gpu"], bf16=bf16), torch.cuda.get_device_properties(0).total_memory
+    return replace(DEVICES["cpu"], bf16=bf16), psutil.virtual_memory().total
 
 
 def ask_planner(config: RunConfig, memory: int | None = None) -> PlanRow:
@@ -55,9 +58,9 @@ def train_planned(
         RunError: if memory runs out; the record of the run says so, with prediction and measurement.
     """
     row = None
-    if memory or machine(config)[0].name != "cpu":
+    if not force and (memory or machine(config)[0].name != "cpu"):
         row = ask_planner(config, memory)
-        if row.verdict == "does not fit" and not force:
+        if row.verdict == "does not fit":
             raise UserError(f"{sentence(row)}; --force trains all the same")
     try:
         return train(config, folder, **options)

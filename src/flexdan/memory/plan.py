@@ -94,8 +94,7 @@ class Planner:
         row, config = self.check(name, config), self._on_device(config)
         if row.verdict == "cannot be planned":
             return row
-        hopeless = lasting_bytes(config, row.parameters or 0) > self.memory - self.device.context
-        row = replace(row, largest_batch=0 if hopeless else self._largest_batch(config))
+        row = replace(row, largest_batch=self._largest_batch(config, row))
         change = None
         if row.verdict == "does not fit":
             change = cheapest_change(config, self.device, self.memory, self._parameters, self._fits)
@@ -124,14 +123,20 @@ class Planner:
         return count_all_parameters(config) if known else self._trace(config).parameters
 
     def _fits(self, config: RunConfig) -> bool:
-        return serves(self._asked(config), self.device, self.memory)
+        try:
+            return serves(self._asked(config), self.device, self.memory)
+        except UserError:  # a network of the user's own that fails on such a batch
+            return False
 
     def _verdict(self, asked: Requests) -> Verdict:
         if not serves(asked, self.device, self.memory):
             return "does not fit"
         return "fits" if serves(asked, self.device, int(self.memory * (1 - MARGIN))) else "tight"
 
-    def _largest_batch(self, config: RunConfig) -> int:
+    def _largest_batch(self, config: RunConfig, row: PlanRow) -> int:
+        lasting = lasting_bytes(config, row.parameters or 0)
+        if row.verdict == "does not fit" and lasting > self.memory - self.device.context:
+            return 0
         step = 2 if config.strategy == "dan" and config.adversarial.unannotated_source == "half_batch" else 1
         own = max(config.training.batch_size // step, 1)
         first, second = (with_settings(config, {"training.batch_size": own * step * times}) for times in (1, 2))
@@ -139,17 +144,22 @@ class Planner:
 
         def fits(count: int) -> bool:
             changed = _with_batch(config, count * step)
-            if changed is None:  # too small for batch norm
-                return False
+            assert changed is not None, "no batch below the least is asked for"
             asked = at_batch(self._asked(first), self._asked(second), batches, count * step)
             return self._fits(changed) if asked is None else serves(asked, self.device, self.memory)
 
-        return step * largest(fits, own, LARGEST // step)
+        least = next(count for count in range(1, own + 1) if _with_batch(config, count * step) is not None)
+        try:
+            return step * largest(fits, own, LARGEST // step, least)
+        except UserError:
+            return config.training.batch_size if row.verdict != "does not fit" else 0
 
 
-def largest(fits: Callable[[int], bool], start: int, limit: int) -> int:
-    """Return the largest number up to a limit that fits, where all below fit too; 0 if none is found."""
-    low, high = 0, start
+def largest(fits: Callable[[int], bool], start: int, limit: int, least: int = 1) -> int:
+    """Return the largest number from a least one up to a limit that fits, where all below fit too; 0 if none does."""
+    if not fits(least):
+        return 0
+    low, high = least, max(start, least)
     while high <= limit and fits(high):
         low, high = high, high * 2
     high = min(high, limit + 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flexdan.models.recompute import Segment, recomputed
+from flexdan.models.recompute import Recomputable, Segment, recomputed
 
 BlockPattern = Literal["single_run", "double_run", "single_width"]
 
@@ -87,10 +87,8 @@ def pooled_size(size: tuple[int, int], pools: int) -> tuple[int, int]:
     return height, width
 
 
-class UpsampleBlock(nn.Module):
+class UpsampleBlock(Recomputable):
     """Bilinear upsampling to a given size, batch norm, ReLU: (N, C, h, w) to (N, C, H, W)."""
-
-    recompute = False
 
     def __init__(self, channels: int):
         super().__init__()
