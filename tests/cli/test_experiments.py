@@ -147,7 +147,7 @@ def test_networks_too_large_for_smoke_are_named_and_left_out(discs, tmp_path, ca
     assert run(*argv) == 0
     out = capsys.readouterr().out
     assert "left out: does not fit: it needs " in out
-    assert "(1,477,740.28 M parameters)" in out
+    assert "(1,477,740.28 M parameters; largest batch that fits: 0)" in out
     assert "left out: " in (tmp_path / "3" / "part.md").read_text()
     assert not (tmp_path / "3" / "table.md").exists()
 

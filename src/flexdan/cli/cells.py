@@ -55,7 +55,7 @@ def plan_task(cell: Cell, seed: int, manifest: Path, folder: Path, *, smoke: boo
         manifest: the data.
         folder: of all trainings with this seed.
         smoke: leave networks out that are too large for seconds.
-        force: train anew whatever is there.
+        force: train anew whatever is there, and also what does not fit into memory.
 
     Raises:
         UserError: if the settings contradict each other, or its folder holds a training with other settings or data, or
@@ -72,7 +72,7 @@ def plan_task(cell: Cell, seed: int, manifest: Path, folder: Path, *, smoke: boo
         folder=folder / cell.name,
         start=start,
         state=state,
-        too_large=_too_large(config, smoke),
+        too_large=_too_large(config, smoke, force),
     )
 
 
@@ -118,7 +118,7 @@ def _state(folder: Path, config: RunConfig) -> Literal["finished", "stopped", "n
     return "finished" if any(event["event"] == "end" for event in events) else "stopped"
 
 
-def _too_large(config: RunConfig, smoke: bool) -> str:
+def _too_large(config: RunConfig, smoke: bool, force: bool) -> str:
     """Return why a training does not fit here; empty if it does, or it cannot be told beforehand."""
     if smoke:
         parameters = count_all_parameters(config) if config.sn.model_type in SEGMENTATION_NETWORKS else 0
@@ -128,8 +128,11 @@ def _too_large(config: RunConfig, smoke: bool) -> str:
             if large
             else ""
         )
-    row = _planner(*machine(config)).check("", resolve_shape(config)[0])
-    return sentence(row) if row.verdict == "does not fit" else ""
+    if force:
+        return ""
+    planner, resolved = _planner(*machine(config)), resolve_shape(config)[0]
+    fits = planner.check("", resolved).verdict != "does not fit"
+    return "" if fits else sentence(planner.row("", resolved))
 
 
 _planner = cache(Planner)  # of a process, since many cells of an experiment need the same memory

@@ -61,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="change settings of every training",
     )
-    add("--force", action="store_true", help="train anew what is there already")
+    add("--force", action="store_true", help="train anew what is there already, and what does not fit into memory")
     return parser
 
 
