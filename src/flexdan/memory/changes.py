@@ -144,6 +144,6 @@ def _together(small: list[Change]) -> list[Change]:
         parts = [change for change in picked if change is not None]
         if parts:
             cost = sum(2 ** names.index(change.names) for change in parts)
-            depth = max((small.index(change) for change in parts), default=0)
+            depth = max(small.index(change) for change in parts)
             ranked.append((cost, depth, sum(parts, Change())))
     return [change for _, _, change in sorted(ranked, key=lambda entry: entry[:2])]
