@@ -1,0 +1,86 @@
+"""What is known of a sweep and its trials, without torch or Optuna: the sweep fills it, tables and reports show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TrialState = Literal["waiting", "running", "complete", "pruned", "infeasible", "out of memory", "failed"]
+FINISHED: tuple[TrialState, ...] = ("complete", "pruned", "infeasible", "out of memory", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One trial of a sweep, over all attempts at it.
+
+    Args:
+        number: of the trial in its sweep, from 0.
+        state: infeasible: the memory planner says that it cannot fit, so it was not started; out of memory: it was, and
+            memory ran out; pruned: ended early since others were better.
+        params: the values of the swept parameters, by their names in the sweep; empty for a waiting trial whose values
+            are not drawn yet.
+        value: the best value of the sweep's metric over the epochs so far; None before the first.
+        epoch: of that value.
+        metrics: all metrics of that epoch.
+        curve: the metric by epoch.
+        seconds: of training, over all attempts; None before it began.
+        worker: who has it or had it.
+        attempts: how often it was begun.
+        predicted_peak: bytes that the memory planner says it needs; None where it was not asked.
+        measured_peak: bytes: the largest over the epochs, of the GPU, or of the process on a CPU.
+        parameters: trainable weights of all networks; None where the planner was not asked.
+        error: one line: why it failed, was pruned or left out; empty otherwise.
+        traceback: of a failure that is no mistake in the settings.
+        folder: its run folder, relative to that of the sweep.
+    """
+
+    number: int
+    state: TrialState
+    params: Mapping[str, Any]
+    value: float | None = None
+    epoch: int | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    curve: Mapping[int, float] = field(default_factory=dict)
+    seconds: float | None = None
+    worker: str = ""
+    attempts: int = 0
+    predicted_peak: int | None = None
+    measured_peak: int | None = None
+    parameters: int | None = None
+    error: str = ""
+    traceback: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """A sweep and all its trials.
+
+    Args:
+        name: of the sweep.
+        method: grid, random or bayes.
+        metric: that is compared, a name in `METRICS`.
+        goal: whether a larger value is better.
+        parameters: what is swept, in the order of the file: name and a text such as `0.001, 0.01` or `1e-05 to 0.1, log`.
+        trials: by number.
+        importance: share of each parameter in the differences between complete trials, 0..1 with a sum of 1, from the
+            most to the least important; empty where there are too few trials to tell.
+        memory: bytes of the device that the planner was asked about; None where it was not asked.
+        fixed: settings that all trials have otherwise than the defaults, by dotted name.
+    """
+
+    name: str
+    method: Literal["grid", "random", "bayes"]
+    metric: str
+    goal: Literal["max", "min"]
+    parameters: Mapping[str, str]
+    trials: tuple[Trial, ...]
+    importance: Mapping[str, float] = field(default_factory=dict)
+    memory: int | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ranking(self) -> tuple[Trial, ...]:
+        """The trials with a value that are complete or pruned, from the best to the worst; equal ones by number."""
+        sign = -1 if self.goal == "max" else 1
+        valued = [one for one in self.trials if one.value is not None and one.state in ("complete", "pruned")]
+        return tuple(sorted(valued, key=lambda one: (sign * (one.value or 0.0), one.number)))
