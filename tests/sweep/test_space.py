@@ -1,59 +1,84 @@
+import json
+
 import pytest
 
-from flexdan.config import UserError
-from flexdan.sweep import is_sweep, read_grid
-
-GRID = """
-method: grid
-metric: {name: val_loss, goal: minimize}
-parameters:
-  sn_num_fcn_blocks: {values: [4, 5]}
-  lr: {values: [0.1, 0.01, 0.001]}
-  batch_size: {value: 3}
-  training:
-    parameters:
-      num_epochs: {values: [7]}
-  use_gan: {value: true}
-"""
+from flexdan.config import RunConfig, UserError, changed_settings
+from flexdan.experiments import Choice, Range, Sweep
+from flexdan.sweep import Space, cell_name
+from flexdan.sweep.space import decode, encode
 
 
-def write(tmp_path, text):
-    path = tmp_path / "sweep.yaml"
-    path.write_text(text)
-    return path
+def test_params_stand_above_the_fixed_settings_and_those_above_the_defaults():
+    space = Space(Sweep(parameters={"lr": Choice((0.5, "1e-3"))}, settings={"training.batch_size": 8}))
+    config = space.config({"lr": "1e-3"})
+    assert changed_settings(config) == {"training.batch_size": 8, "optimizer.lr": 0.001}
+    assert RunConfig().optimizer.lr != 0.001
+    assert space.config({"lr": 0.5}).optimizer.lr == 0.5
 
 
-def test_a_grid_has_every_combination_under_any_accepted_name(tmp_path):
-    cells = read_grid(write(tmp_path, GRID))
-    assert [name for name, _ in cells][:2] == ["sn_num_fcn_blocks=4,lr=0.1", "sn_num_fcn_blocks=4,lr=0.01"]
-    assert {(config.sn.num_fcn_blocks, config.optimizer.lr) for _, config in cells} == {
-        (blocks, lr) for blocks in (4, 5) for lr in (0.1, 0.01, 0.001)
-    }
-    assert all(config.training.batch_size == 3 and config.training.num_epochs == 7 for _, config in cells)
-    assert all(config.strategy == "dan" for _, config in cells)
+def test_values_of_the_log_and_arguments_of_other_networks_are_understood():
+    sweep = Sweep(
+        parameters={"use_gan": Choice((False, True)), "sn.model_args.features": Choice((8, 16))},
+        settings={"sn.model_type": "mine.Net", "sn.model_args": {"depth": 3}},
+    )
+    config = Space(sweep).config({"use_gan": True, "sn.model_args.features": 16})
+    assert config.strategy == "dan"
+    assert config.sn.model_args == {"depth": 3, "features": 16}
 
 
-def test_settings_of_the_base_stand_below_those_of_the_file(tmp_path):
-    cells = read_grid(write(tmp_path, GRID), {"training.batch_size": 8, "seed": 5})
-    assert {(config.training.batch_size, config.seed) for _, config in cells} == {(3, 5)}
-
-
-def test_a_file_of_settings_is_no_sweep(tmp_path):
-    assert is_sweep(write(tmp_path, GRID))
-    assert not is_sweep(write(tmp_path, "sn: {num_fcn_blocks: 5}"))
+def test_smoke_scale_makes_every_trial_small():
+    config = Space(Sweep(parameters={"num_epochs": Choice((40, 100))}), small=True).config({"num_epochs": 100})
+    assert config.training.num_epochs == 10
+    assert config.data.image_size == (32, 48)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("parameters", "settings", "message"),
     [
-        ("method: bayes\nparameters: {lr: {min: 0.1, max: 1}}", "method 'bayes'"),
-        ("method: grid\nparameters: {lr: {min: 0.1, max: 1}}", "the parameter lr is"),
-        ("method: grid\nparameters: {lr: {values: []}}", "the parameter lr is"),
-        ("method: grid\nparameters: {lrr: {values: [1]}}", "lrr"),
-        ("method: grid\nparameters: {batch_size: {values: [0]}}", "training.batch_size is 0"),
-        ("method: grid\nparameters: []", "has no parameters"),
+        ({"lr": Choice((1, 2)), "optimizer.lr": Choice((1, 2))}, {}, "lr and optimizer.lr are the same setting"),
+        ({"lr": Choice((1, 2))}, {"optimizer.lr": 3}, "optimizer.lr is 3 and is also swept"),
+        ({"lrr": Choice((1, 2))}, {}, "unknown setting 'lrr'"),
+        ({"num_epochs": Choice(("many", 2))}, {}, "num_epochs"),
     ],
 )
-def test_mistakes_are_refused(tmp_path, text, message):
+def test_contradictions_are_refused(parameters, settings, message):
     with pytest.raises(UserError, match=message):
-        read_grid(write(tmp_path, text))
+        Space(Sweep(parameters=parameters, settings=settings))
+
+
+def test_a_value_that_is_not_allowed_is_refused_where_it_is_used():
+    space = Space(Sweep(parameters={"batch_size": Choice((2, 0))}))
+    assert space.config({"batch_size": 2}).training.batch_size == 2
+    with pytest.raises(UserError, match=r"training\.batch_size is 0"):
+        space.config({"batch_size": 0})
+
+
+@pytest.mark.parametrize("values", [(1, 2.5, "a"), (True, False), ([224, 332], [32, 48]), ("1", 1)])
+def test_values_survive_optuna(values):
+    space = Choice(values)
+    held = [encode(space, value) for value in values]
+    assert all(isinstance(value, bool | int | float | str) for value in held)
+    back = [decode(space, value) for value in json.loads(json.dumps(held))]
+    assert back == list(values)
+    assert [type(value) for value in back] == [type(value) for value in values]
+
+
+def test_whole_numbers_stay_whole():
+    assert decode(Range(low=2, high=5, integer=True), 3.0) == 3
+    assert isinstance(decode(Range(low=2, high=5, integer=True), 3.0), int)
+
+
+def test_a_sweep_survives_json():
+    sweep = Sweep(
+        parameters={"lr": Range(low=0.1, high=1, log=True), "data.image_size": Choice(([1, 2], [3, 4]))},
+        settings={"training.num_epochs": 3},
+        method="bayes",
+        metric="val_loss",
+        run_cap=7,
+        seed=3,
+    )
+    assert Sweep.from_dict(json.loads(json.dumps(sweep.to_dict()))) == sweep
+
+
+def test_cell_names_tell_the_values():
+    assert cell_name({"lr": 0.1, "sn_block_pattern": "double_run"}) == "lr=0.1,sn_block_pattern=double_run"

@@ -17,7 +17,7 @@ WHAT = """\
 Tell what fits into the memory of a device, without that device and without allocating anything: the real training step
 runs on tensors that have shapes and no data, and PyTorch's allocator is replayed over what it asks for.
 
-CONFIG is a file of settings or a run folder, SWEEP a W&B sweep file with `method: grid`; without both, the settings are
+CONFIG is a file of settings or a run folder, SWEEP a sweep file with `method: grid`; without both, the settings are
 those of the options. Without a manifest in data.manifest, images of 3 channels, 2 classes and 224x332 pixels are
 assumed. The verdict is "tight" where less than 5 % of the memory is left. For what does not fit, the cheapest change
 with which it does is looked for and checked in the same way."""
@@ -101,10 +101,18 @@ def _configs(parser: ArgumentParser, argv: Sequence[str], arguments: Any) -> lis
     if not arguments.what:
         return [(given.sn.model_type, given)]
     file = path / "config.yaml" if path.is_dir() else path
-    from flexdan.sweep import is_sweep, read_grid
+    from flexdan.sweep import Space, cell_name, is_sweep, read_sweep
 
     if is_sweep(file):
-        return [(name, with_options(config)) for name, config in read_grid(file)]
+        sweep, _ = read_sweep(file)
+        if sweep.method != "grid":
+            raise UserError(
+                f"{file} has method {sweep.method}: only a grid can be listed in full; `flexdan sweep run` plans each "
+                "trial before it begins"
+            )
+        space = Space(sweep)
+        cells = [(cell_name(params) or file.stem, space.config(params)) for params in sweep.cells()]
+        return [(name, with_options(config)) for name, config in cells]
     _, config, _ = parse_command(parser, [*argv, "--config", str(file)])
     return [(path.name if path.is_dir() else path.stem, config)]
 
@@ -146,26 +154,14 @@ def _calibrate(output: str, force: bool) -> int:
 
 
 def _print(rows: "Sequence[PlanRow]", notes: Sequence[str], device: "Device") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from flexdan.cli.tables import print_table
     from flexdan.memory import as_gib
     from flexdan.memory.text import HEADER, breakdown_lines, cells
 
     for note in notes:
         print(f"note: {note}")
-    table = Table(*HEADER, box=None, pad_edge=False, title_justify="left")
-    for column in table.columns[1:6]:
-        column.justify = "right"
-    for column in table.columns:
-        column.no_wrap = True
-    for row in rows:
-        table.add_row(*cells(row))
     print(f"memory: {as_gib(rows[0].memory)}, device class: {device.name}\n")
-    console = Console(width=10_000, highlight=False, markup=False)
-    with console.capture() as captured:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    print_table(HEADER, [cells(row) for row in rows], numbers=range(1, 6))
     if len(rows) == 1:
         print("\n" + "\n".join(breakdown_lines(rows[0])))
     else:

@@ -26,8 +26,9 @@ Train a segmentation network on the annotated images of a manifest and, with --u
 unannotated ones too, against an evaluation network.
 
 Settings come from --config and from options such as --sn.num_fcn_blocks 5; the names of the experiments log
-(sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too. The run folder holds config.yaml,
-record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events."""
+(sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too, and so is every way in which `wandb agent`
+writes settings (lr=0.01, a JSON object, …). The run folder holds config.yaml, record.jsonl, best.ckpt, last.ckpt,
+log.txt and TensorBoard events."""
 
 USAGE = "flexdan train [-o RUN | --resume RUN] [--config FILE] [--SECTION.SETTING VALUE ...]"
 EXAMPLES = """\
@@ -40,11 +41,12 @@ EXAMPLES = """\
   flexdan train --config run.yaml --memory 8GiB -o runs/small
   flexdan train --resume runs/first
   flexdan train --data.manifest data/manifest.csv --init-sn runs/first --lr 0.0005 -o runs/tuned
+  flexdan train --config run.yaml --training.wandb true -o runs/tracked
   torchrun --nproc_per_node 2 -m flexdan train --config run.yaml -o runs/two_gpus"""
 
 FREE_ON_RESUME = (
     *("data.manifest", "data.cache_gib", "training.num_epochs", "training.num_workers", "training.pin_memory"),
-    *("training.tensorboard", "training.early_stopping_patience"),
+    *("training.tensorboard", "training.wandb", "training.early_stopping_patience"),
 )
 
 
@@ -93,7 +95,8 @@ def _new_folder(output: str, force: bool) -> Path:
     """Return the folder of a new run; what an older run left in it goes away only when the new one has begun."""
     if not output and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("several processes train together, and each would make a folder of its own: say -o RUN")
-    folder = Path(output or f"runs/{datetime.now():%Y%m%d-%H%M%S}")
+    agent = f"-{os.environ.get('WANDB_RUN_ID', '')}" * ("WANDB_SWEEP_ID" in os.environ)  # several start at once
+    folder = Path(output or f"runs/{datetime.now():%Y%m%d-%H%M%S}{agent}")
     if os.environ.get("RANK", "0") != "0":
         return folder  # of several processes the first looks after the files
     refuse_existing(folder, force)

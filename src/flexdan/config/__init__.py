@@ -4,8 +4,16 @@ from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import IGNORE, AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
-from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file
-from flexdan.config.run import RunConfig, network_shape, setting_values, to_dict, to_yaml, with_settings
+from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file, typed_settings
+from flexdan.config.run import (
+    RunConfig,
+    changed_settings,
+    network_shape,
+    setting_values,
+    to_dict,
+    to_yaml,
+    with_settings,
+)
 from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 
 __all__ = [
@@ -23,6 +31,7 @@ __all__ = [
     "TrainingConfig",
     "UserError",
     "add_settings",
+    "changed_settings",
     "config_from_mapping",
     "network_shape",
     "parse_command",
@@ -30,5 +39,6 @@ __all__ = [
     "setting_values",
     "to_dict",
     "to_yaml",
+    "typed_settings",
     "with_settings",
 ]

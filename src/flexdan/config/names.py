@@ -78,6 +78,14 @@ def setting_names(section: type = RunConfig, prefix: str = "") -> Iterator[str]:
             yield prefix + field.name
 
 
+def is_flag(name: str) -> bool:
+    """Tell whether a setting, under any accepted name, is true or false, so that an option without a value is true."""
+    section, _, leaf = LOG_NAMES.get(name, name).rpartition(".")
+    fields = {field.name: field for field in dataclasses.fields(RunConfig)}
+    within = dataclasses.fields(fields[section].type) if section in fields else ()  # type: ignore[arg-type]
+    return name == "use_gan" or any(field.name == leaf and field.type is bool for field in within)
+
+
 def translate(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Turn settings under any accepted name into settings under our names.
 

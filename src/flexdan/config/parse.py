@@ -2,14 +2,25 @@
 
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
 
+from flexdan.config.agent import plain_value, section_options, setting_options
 from flexdan.config.errors import UserError
-from flexdan.config.names import IGNORED, LOG_NAMES, LOG_VALUES, MAY_BE_NULL, setting_names, translate, unknown_name
+from flexdan.config.names import (
+    IGNORED,
+    LOG_NAMES,
+    LOG_VALUES,
+    MAY_BE_NULL,
+    is_flag,
+    setting_names,
+    translate,
+    unknown_name,
+)
 from flexdan.config.run import RunConfig
 
 
@@ -48,15 +59,37 @@ def config_from_mapping(settings: Mapping[str, Any]) -> tuple[RunConfig, list[st
         UserError: for an unknown name or a value that is not allowed.
     """
     translated, notes = translate(settings)
+    parser = _settings_parser()
+    return _instantiate(parser, parser.parse_args([], namespace=_parse_object(parser, translated))), notes
+
+
+def typed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings under any accepted name by our dotted names, each value with the type of its setting.
+
+    What a setting allows beside its type is checked only where a configuration is made of it.
+
+    Raises:
+        UserError: for an unknown name or a value of another type.
+    """
+    translated, _ = translate(settings)
+    parsed = _parse_object(_settings_parser(), translated)
+    return {name: parsed[name] for name in translated}
+
+
+@cache
+def _settings_parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     add_settings(parser)
-    return _instantiate(parser, parser.parse_args([], namespace=_parse_object(parser, translated))), notes
+    return parser
 
 
 def parse_command(
     parser: ArgumentParser, argv: Sequence[str], base: Mapping[str, Any] | None = None
 ) -> tuple[Any, RunConfig, list[str]]:
     """Parse a command line that may hold settings under any accepted name.
+
+    A command without arguments of its own, beside options, also takes settings as `name=value`, as a JSON object and
+    from a .json file, see `setting_options`.
 
     Args:
         parser: parser of the command, after `add_settings`.
@@ -69,8 +102,7 @@ def parse_command(
     Raises:
         UserError: for an unknown name or a value that is not allowed.
     """
-    options = {option for action in parser._actions for option in action.option_strings}
-    argv, notes = _translate_options(argv, options)
+    argv, notes = _translate_options(parser, argv)
     settings: dict[str, Any] = dict(base or {})
     if file := _option_value(argv, "--config"):
         translated, file_notes = translate(read_settings_file(file))
@@ -106,40 +138,60 @@ def _message(error: ArgumentError) -> str:
     return " ".join(str(error).split()).replace("Parser key ", "setting ")
 
 
-def _translate_options(argv: Sequence[str], options: set[str]) -> tuple[list[str], list[str]]:
-    """Rewrite `--log_name value` to `--our.name value`, and drop the names that are ignored."""
+def _translate_options(parser: ArgumentParser, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Rewrite `--log_name value` and every other way to write a setting to `--our.name=value`.
+
+    Names that are ignored are dropped. Options and arguments of the command itself stay.
+    """
     names = set(setting_names())
+    sections = {name.rpartition(".")[0] for name in names} - {""}
+    own = {option: action for action in parser._actions for option in action.option_strings if option[2:] not in names}
+    with_value = {option for option, action in own.items() if action.nargs != 0 and option[2:] not in sections}
+    takes_arguments = any(not action.option_strings for action in parser._actions)
     rewritten: list[str] = []
     notes: list[str] = []
-    position = 0
-    while position < len(argv):
-        token = argv[position]
-        position += 1
-        if token == "--":
-            return [*rewritten, token, *argv[position:]], notes
-        if not token.startswith("--"):
-            rewritten.append(token)
-            continue
+    left = list(argv)
+    while left:
+        token = left.pop(0)
         name, equals, value = token[2:].partition("=")
-        if f"--{name}" in options and name not in names:
+        if token == "--":
+            return [*rewritten, token, *left], notes
+        if token.startswith("--") and name in sections and (value or "".join(left[:1])).startswith("{"):
+            options, more = section_options(name, value if equals else left.pop(0))
+            left, notes = [*options, *left], [*notes, *more]
+        elif token in own or (token.startswith("--") and f"--{name}" in own):
             rewritten.append(token)
-            continue
-        name = name.replace("-", "_")
-        if not equals and position < len(argv) and not argv[position].startswith("--"):
-            equals, value = "=", argv[position]
-            position += 1
-        if name in IGNORED:
-            notes.append(f"--{name} is accepted but has no effect: {IGNORED[name]}")
-            continue
-        ours = LOG_NAMES.get(name, name)
-        if ours not in names and not ours.startswith("sn.model_args."):
-            raise UserError(unknown_name(name, names, "option"))
-        if not equals:
-            raise UserError(f"--{name} needs a value, such as --{name}=VALUE")
-        if value.lower() in ("null", "~", "") and ours not in MAY_BE_NULL:
-            raise UserError(f"--{name} has no value: give one, or leave the option out for the default")
-        rewritten.append(f"--{ours}={LOG_VALUES.get(ours, {}).get(value.lower(), value)}")
+            if token in own and own[token].nargs != 0 and left and not left[0].startswith("-"):
+                rewritten.append(left.pop(0))
+        elif not token.startswith("--") and (takes_arguments or token.startswith("-")):
+            rewritten.append(token)
+        elif not token.startswith("--"):
+            options, more = setting_options(token, with_value)
+            left, notes = [*options, *left], [*notes, *more]
+        else:
+            name = name.replace("-", "_")
+            if not equals and left and not left[0].startswith("--") and left[0] not in own:
+                equals, value = "=", left.pop(0)
+            if name in IGNORED:
+                notes.append(f"--{name} is accepted but has no effect: {IGNORED[name]}")
+            else:
+                rewritten.append(_option(name, value if equals else None, names))
     return rewritten, notes
+
+
+def _option(name: str, value: str | None, names: set[str]) -> str:
+    """Return `--our.name=value` of a setting under any accepted name; None: the name stands alone."""
+    ours = LOG_NAMES.get(name, name)
+    if ours not in names and not ours.startswith("sn.model_args."):
+        raise UserError(unknown_name(name, names, "option"))
+    if value is None and is_flag(name):
+        value = "true"
+    if value is None:
+        raise UserError(f"--{name} needs a value, such as --{name}=VALUE")
+    value = plain_value(value)
+    if value.lower() in ("null", "~", "") and ours not in MAY_BE_NULL:
+        raise UserError(f"--{name} has no value: give one, or leave the option out for the default")
+    return f"--{ours}={LOG_VALUES.get(ours, {}).get(value.lower(), value)}"
 
 
 def _option_value(argv: Sequence[str], option: str) -> str:

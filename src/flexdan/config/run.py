@@ -102,6 +102,12 @@ def setting_values(config: RunConfig) -> dict[str, Any]:
     return values
 
 
+def changed_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that are not as by default, as plain values by dotted name."""
+    usual = setting_values(RunConfig())
+    return {name: value for name, value in setting_values(config).items() if value != usual[name]}
+
+
 def with_settings(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """Return a configuration with some settings changed.
 

@@ -130,6 +130,7 @@ class TrainingConfig:
         best_metric: the validation metric that chooses best.ckpt.
         early_stopping_patience: stop after so many epochs without a better best_metric; 0 is off.
         tensorboard: write TensorBoard events into the run folder.
+        wandb: log the run to Weights & Biases too; needs `pip install 'flexdan[wandb]'`.
     """
 
     num_epochs: int = 30
@@ -146,6 +147,7 @@ class TrainingConfig:
     best_metric: Metric = "iou_score"
     early_stopping_patience: int = 0
     tensorboard: bool = True
+    wandb: bool = False
 
     def __post_init__(self):
         for name in (

@@ -60,7 +60,7 @@ class SweepSummary:
         method: grid, random or bayes.
         metric: that is compared, a name in `METRICS`.
         goal: whether a larger value is better.
-        parameters: what is swept, in the order of the file: name and text, such as `0.001, 0.01` or `1e-05 to 0.1, log`.
+        parameters: what is swept, in the order of the file: name and text, such as `0.01, 0.1` or `1e-05 to 0.1, log`.
         trials: by number.
         importance: share of each parameter in the differences between complete trials, 0..1 with a sum of 1, from the
             most to the least important; empty where there are too few trials to tell.

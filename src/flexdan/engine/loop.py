@@ -1,6 +1,7 @@
 """The training loop: the order of things, checkpoints and records."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ from accelerate import PartialState
 
 from flexdan.config import METRICS, RunConfig, UserError
 from flexdan.engine.checkpoint import save_checkpoint
-from flexdan.engine.epoch import train_epoch, validate
+from flexdan.engine.epoch import reset_peak_memory, train_epoch, validate
 from flexdan.engine.progress import TrainingProgress, epoch_lines
 from flexdan.engine.record import append_event, end_event
 from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, gather_data, resolve_config
 from flexdan.engine.start import describe_run, restore_run, start_run, training_state
-from flexdan.engine.tensorboard import TensorBoard
+from flexdan.engine.trackers import Trackers, check_trackers
 from flexdan.strategies import NonFiniteLossError, en_takes_part, gradient_ratio, judge_health
 
+Watch = Callable[[dict[str, Any]], str]
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool = False) -> list[dict[str, Any]]:
+
+def train(
+    config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool = False, watch: Watch | None = None
+) -> list[dict[str, Any]]:
     """Train, and leave config.yaml, record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events in a folder.
 
     Args:
@@ -27,6 +32,8 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool 
         folder: the run folder.
         resume: go on after the last finished epoch of the run in the folder, with equal results.
         quiet: print no lines, but for the bar; log.txt has them all the same.
+        watch: gets the metrics of each epoch once they are recorded, and returns why training is to end there; empty to
+            go on.
 
     Returns:
         The metrics of every epoch.
@@ -34,6 +41,8 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool 
     Raises:
         UserError: if data or settings do not allow it.
     """
+    check_trackers(config)
+    reset_peak_memory()
     data = gather_data(config)
     config = resolve_config(config, data)
     main = PartialState(cpu=config.training.device == "cpu").is_main_process
@@ -44,7 +53,8 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool 
             progress.log_to(folder / "log.txt")
             describe_run(progress, parts, config, data, folder, len(history))
         try:
-            return _run_epochs(parts, config, data, folder, history, progress)
+            with Trackers(config, folder, len(history), enabled=main) as trackers:
+                return _run_epochs(parts, config, data, folder, history, progress, trackers, watch or (lambda row: ""))
         except UserError as error:  # of a loader's worker: torch wraps the message into a traceback
             raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
         except NonFiniteLossError as error:
@@ -70,11 +80,12 @@ def _run_epochs(
     folder: Path,
     history: list[dict[str, Any]],
     progress: TrainingProgress,
+    trackers: Trackers,
+    watch: Watch,
 ) -> list[dict[str, Any]]:
     num_epochs, main = config.training.num_epochs, parts.accelerator.is_main_process
     batches = len(parts.train_loader) + len(parts.val_loader)
     progress.begin(num_epochs * batches, len(history) * batches)
-    board = TensorBoard(folder, len(history), enabled=config.training.tensorboard and main)
     reason = "finished"
     for epoch in range(len(history) + 1, num_epochs + 1):
         if _stops_early(history, config):
@@ -97,10 +108,12 @@ def _run_epochs(
                 save(folder / "best.ckpt", **saved)
             save(folder / "last.ckpt", **saved, training=training_state(parts), en=en.bare if en else None)
             append_event(folder / "record.jsonl", {"event": "epoch", **row})
-            board.write(row)
+            trackers.write(row)
             for line in epoch_lines(row, num_epochs, best):
                 progress.say(line)
-    board.close()
+        if told := watch(row):
+            reason = told
+            break
     if main:
         best_row = best_epoch(history, config.training.best_metric)
         append_event(folder / "record.jsonl", end_event(reason, best_row))

@@ -7,14 +7,15 @@ from flexdan.config import UserError
 from flexdan.experiments.experiment import Experiment
 from flexdan.experiments.experiment1 import experiment1
 from flexdan.experiments.experiment2 import experiment2
-from flexdan.experiments.experiment3 import experiment3
-from flexdan.experiments.experiment4 import experiment4
-from flexdan.experiments.experiment5 import experiment5
+from flexdan.experiments.experiment3 import experiment3, sweep3
+from flexdan.experiments.experiment4 import experiment4, sweep4
+from flexdan.experiments.experiment5 import experiment5, sweep5
 from flexdan.experiments.experiment6 import experiment6a, experiment6b
 from flexdan.experiments.experiment7 import experiment7
 from flexdan.experiments.experiment8 import experiment8
-from flexdan.experiments.experiment9 import experiment9
+from flexdan.experiments.experiment9 import experiment9, sweep9
 from flexdan.experiments.scarce import scarce
+from flexdan.experiments.sweep import Sweep
 
 EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "1": experiment1,
@@ -29,6 +30,19 @@ EXPERIMENTS: dict[str, Callable[[], Experiment]] = {
     "9": experiment9,
     "scarce": scarce,
 }
+
+SWEEPS: dict[str, Callable[[], Sweep]] = {"3": sweep3, "4": sweep4, "5": sweep5, "9": sweep9}  # the log's grids
+
+
+def find_sweep(name: str) -> Sweep:
+    """Return the sweep of an experiment.
+
+    Raises:
+        UserError: if it is none.
+    """
+    if name not in SWEEPS:
+        raise UserError(f"experiment {name!r} is no sweep: those that are have the names {', '.join(SWEEPS)}")
+    return SWEEPS[name]()
 
 
 def find_experiment(name: str) -> Experiment:

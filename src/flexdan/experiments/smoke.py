@@ -24,6 +24,7 @@ def smoke(config: RunConfig) -> RunConfig:
             "sn.first_layer_out_channels": max(config.sn.first_layer_out_channels // CHANNELS, 2),
             "en.first_layer_out_channels": max(config.en.first_layer_out_channels // CHANNELS, 2),
             "en.first_linear_layer_out_features": max(config.en.first_linear_layer_out_features // CHANNELS, 16),
+            "adversarial.gan_start_epoch": math.ceil(config.adversarial.gan_start_epoch / EPOCHS),
             "training.num_epochs": math.ceil(config.training.num_epochs / EPOCHS),
             "training.updates_per_epoch": UPDATES,
             "training.tensorboard": False,

@@ -219,6 +219,7 @@ def plan_all(
     device: Device,
     memory: int,
     track: Callable[[Sequence[RunConfig]], Iterable[RunConfig]] = iter,
+    search: bool = True,
 ) -> Iterator[PlanRow]:
     """Yield the row of every configuration, in their order; those that need the same are planned once.
 
@@ -227,14 +228,16 @@ def plan_all(
         device: the class of the device.
         memory: its bytes.
         track: wraps the configurations that are planned, for a progress bar.
+        search: look for the largest batch and the cheapest change too, which takes much longer.
     """
     keys = [memory_settings(config) for _, config in configs]
     unlike = {key: config for key, (_, config) in reversed(list(zip(keys, configs, strict=True)))}
     unlike = {key: unlike[key] for key in dict.fromkeys(keys)}
-    work = partial(_row, device, memory)
+    work = partial(_row, device, memory, search)
     if len(unlike) <= FEW:
         planner = Planner(device, memory)
-        rows = {key: planner.row("", config) for key, config in zip(unlike, track(list(unlike.values())), strict=True)}
+        ask = planner.row if search else planner.check
+        rows = {key: ask("", config) for key, config in zip(unlike, track(list(unlike.values())), strict=True)}
     else:
         with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
             waiting = pool.map(work, unlike.values())
@@ -245,5 +248,6 @@ def plan_all(
         yield replace(rows[key], name=name)
 
 
-def _row(device: Device, memory: int, config: RunConfig) -> PlanRow:
-    return Planner(device, memory).row("", config)
+def _row(device: Device, memory: int, search: bool, config: RunConfig) -> PlanRow:
+    planner = Planner(device, memory)
+    return planner.row("", config) if search else planner.check("", config)

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
-import jinja2
 import yaml
 
 from flexdan.report.curves import Figure, en_figures, epoch_figures
@@ -13,6 +10,7 @@ from flexdan.report.facts import facts
 from flexdan.report.figures import histogram
 from flexdan.report.run import Evaluation, ImageScore, Run, best_and_worst
 from flexdan.report.tables import NAMES, Table, epoch_table, evaluation_table, health_verdict, number, verdict
+from flexdan.report.templates import template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ def build_page(
         _evaluation_part(one, run, images, pictures.get(one.name, []), examples.get(one.name))
         for one in run.evaluations
     ]
-    return _template().render(
+    return template("page.html").render(
         run=run,
         verdict=verdict(run),
         health=health_verdict(run),
@@ -71,14 +69,6 @@ def build_page(
         settings=yaml.safe_dump(run.start.get("config"), sort_keys=False, allow_unicode=True),
         number=number,
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(files("flexdan.report").joinpath("page.html").read_text(encoding="utf-8"))
 
 
 def _tiles(run: Run) -> list[tuple[str, str]]:

@@ -1,5 +1,32 @@
-"""Sweeps: many configurations from one file."""
+"""Sweeps: trials whose settings a method chooses, in a storage from which any number of workers take them."""
 
-from flexdan.sweep.space import is_sweep, read_grid
+from flexdan.sweep.files import is_sweep, read_sweep
+from flexdan.sweep.launch import Crew, Place, places, visible_gpus
+from flexdan.sweep.prepare import prepare
+from flexdan.sweep.space import Space, cell_name
+from flexdan.sweep.storage import hide_password, open_storage
+from flexdan.sweep.study import Definition, SweepStudy, create_sweep
+from flexdan.sweep.summary import count_states, seconds_left, summarize_sweep
+from flexdan.sweep.worker import Worker, trial_folder
 
-__all__ = ["is_sweep", "read_grid"]
+__all__ = [
+    "Crew",
+    "Definition",
+    "Place",
+    "Space",
+    "SweepStudy",
+    "Worker",
+    "cell_name",
+    "count_states",
+    "create_sweep",
+    "hide_password",
+    "is_sweep",
+    "open_storage",
+    "places",
+    "prepare",
+    "read_sweep",
+    "seconds_left",
+    "summarize_sweep",
+    "trial_folder",
+    "visible_gpus",
+]

@@ -1,0 +1,157 @@
+"""What a sweep is: parameters, how their values are chosen, and what all its trainings have in common."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from flexdan.config import METRICS, RunConfig, UserError, changed_settings
+
+Method = Literal["grid", "random", "bayes"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, each a scalar or a list."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def text(self) -> str:
+        """What there is to choose from."""
+        return ", ".join(str(value) for value in self.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A number between two others, both of them allowed.
+
+    Args:
+        low: the least.
+        high: the largest.
+        step: between neighbouring values from `low` on; None: any value.
+        log: whether the logarithm is what is spread evenly.
+        integer: whether it is whole.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+
+    @property
+    def text(self) -> str:
+        """The range in words."""
+        step = f", in steps of {self.step:g}" if self.step and self.step != 1 else ""
+        return f"{self.low:g} to {self.high:g}{step}{', log' * self.log}"
+
+    def values(self) -> tuple[float, ...]:
+        """Return all values of a range with steps."""
+        step = self.step or (1 if self.integer else None)
+        assert step, "only a range with steps can be listed"
+        numbers = [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+        return tuple(round(number) if self.integer else float(f"{number:.12g}") for number in numbers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruner:
+    """Ends trials early that are worse than others at the same epoch.
+
+    Args:
+        kind: hyperband (of every `eta` trials one goes on; Li et al., JMLR 2018), or median (worse than the median).
+        min_epochs: each trial has so many.
+        max_epochs: of a whole trial, for hyperband; None: `training.num_epochs`.
+        eta: see `kind`.
+        startup_trials: the median is asked only after so many finished trials.
+    """
+
+    kind: Literal["hyperband", "median"]
+    min_epochs: int = 1
+    max_epochs: int | None = None
+    eta: int = 3
+    startup_trials: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Trainings whose settings are chosen by a method, to be compared by a metric.
+
+    Args:
+        parameters: what varies, by any accepted name of a setting.
+        settings: what all trainings have in common and is not as by default, by dotted name.
+        method: grid: every combination, the last parameter varies fastest; random; or bayes: what promises most after
+            the trials so far (a tree-structured Parzen estimator; Bergstra et al., NeurIPS 2011).
+        metric: of the validation that is compared, see `METRICS`, which has its better direction.
+        run_cap: end after so many trials; None: the whole grid, and otherwise until someone stops it.
+        pruner: ends trials early; None: none does.
+        seed: of the draws of random and bayes.
+
+    Raises:
+        UserError: if these contradict each other.
+    """
+
+    parameters: Mapping[str, Choice | Range]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    method: Method = "grid"
+    metric: str = "iou_score"
+    run_cap: int | None = None
+    pruner: Pruner | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.metric not in METRICS:
+            raise UserError(f"the metric of a sweep is {self.metric!r}, but must be one of {', '.join(METRICS)}")
+        if self.run_cap is not None and self.run_cap < 1:
+            raise UserError(f"run_cap is {self.run_cap}: a sweep needs at least one trial")
+        for name, space in self.parameters.items():
+            if isinstance(space, Choice) and len({json.dumps(value) for value in space.values}) < len(space.values):
+                raise UserError(f"the parameter {name} has a value twice: {space.text}")
+            if self.method == "grid" and isinstance(space, Range) and not (space.step or space.integer):
+                raise UserError(
+                    f"the parameter {name} has any value from {space.text}, which a grid cannot list: give it values, "
+                    "or a distribution with steps such as int_uniform or q_uniform, or say method random or bayes"
+                )
+            if isinstance(space, Range) and not space.low <= space.high:
+                raise UserError(f"the parameter {name} has min {space.low:g} above max {space.high:g}")
+            if isinstance(space, Range) and space.log and space.low <= 0:
+                raise UserError(f"the parameter {name} has min {space.low:g}: a logarithm needs it above 0")
+
+    @property
+    def goal(self) -> Literal["max", "min"]:
+        """Whether a larger value of the metric is better."""
+        return "max" if METRICS[self.metric] == "max" else "min"
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """Yield the values of every cell of a grid, the first `run_cap` of them; the last parameter varies fastest."""
+        lists = [space.values if isinstance(space, Choice) else space.values() for space in self.parameters.values()]
+        products = (dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*lists))
+        return itertools.islice(products, self.run_cap)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sweep as values that JSON holds."""
+        return {**asdict(self), "parameters": {name: asdict(space) for name, space in self.parameters.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":
+        """Return the sweep that `to_dict` was called on."""
+        parameters = {
+            name: Choice(tuple(space["values"])) if "values" in space else Range(**space)
+            for name, space in values["parameters"].items()
+        }
+        pruner = Pruner(**values["pruner"]) if values["pruner"] else None
+        return cls(**{**values, "parameters": parameters, "pruner": pruner})
+
+
+def grid_sweep(config: RunConfig, values: Mapping[str, Sequence[Any]], **options: Any) -> Sweep:
+    """Return the sweep over every combination of values.
+
+    Args:
+        config: what all have in common.
+        values: to try, by name of the setting.
+        options: see `Sweep`.
+    """
+    settings = {name: value for name, value in changed_settings(config).items() if name not in values}
+    return Sweep(parameters={name: Choice(tuple(some)) for name, some in values.items()}, settings=settings, **options)
