@@ -1,10 +1,11 @@
+import itertools
 import random
 import statistics
 
 import pytest
 
 from flexdan.config.trials import SweepSummary, Trial
-from flexdan.report.effects import complete_trials, effects, metric_name, params_text, value_text
+from flexdan.report.effects import complete_trials, effects, explained, metric_name, params_text, value_text
 
 
 def sweep(trials, parameters, **changes):
@@ -45,9 +46,33 @@ def test_numbers_ascend_and_others_keep_their_order():
     assert [group.name for group in second.groups] == ["z", "a", "m"]
 
 
-def test_the_most_important_parameter_comes_first():
-    summary = sweep([trial(0, 1.0, a=1, b=1, c=1)], "abc", importance={"c": 0.8, "gone": 0.1, "b": 0.1})
-    assert [(one.parameter, one.importance) for one in effects(summary)] == [("c", 0.8), ("b", 0.1), ("a", None)]
+def test_importance_is_the_share_of_the_variance_that_a_parameter_explains():
+    """Of a full grid with main effects of variance 1 (a), 4 (b) and 0 (c)."""
+    trials = [
+        trial(number, a + 2 * b, a=a, b=b, c=c)
+        for number, (a, b, c) in enumerate(itertools.product((-1, 1), (-1, 1), (0, 1, 2)))
+    ]
+    found = effects(sweep([*trials, trial(12, None, "failed", a=1, b=1, c=1)], "abcd"))
+    assert [one.parameter for one in found] == ["b", "a", "c", "d"]
+    # SST is 60 = 12 (a) + 48 (b); MSW is what is left, by 12 values less the number of groups
+    assert [one.importance for one in found] == [
+        pytest.approx((48 - 12 / 10) / 60),
+        pytest.approx((12 - 48 / 10) / 60),
+        0.0,
+        None,
+    ]
+
+
+def test_groups_that_mean_nothing_explain_nothing_on_average():
+    draw = random.Random(1)
+    shares = [explained([[draw.gauss(0, 1) for _ in range(4)] for _ in range(5)]) for _ in range(400)]
+    assert statistics.fmean(shares) < 0.12  # a share that is not adjusted has 4 / 19 = 0.21
+    assert explained([[1.0, 1.0], [2.0, 2.0]]) == 1.0
+
+
+@pytest.mark.parametrize("groups", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[1.0, 1.0], [1.0, 1.0]]])
+def test_too_few_or_equal_values_tell_no_importance(groups):
+    assert explained(groups) is None
 
 
 def test_many_numbers_are_put_into_four_ranges():

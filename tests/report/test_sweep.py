@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from flexdan.config.trials import SweepSummary, Trial
+from flexdan.report.effects import effects
 from flexdan.report.sweep import build_sweep_page, ranking_table, running_table, sweep_verdict, unfit_table
 
 GIB = 2**30
@@ -81,7 +82,6 @@ def summary():
             Trial(number=10, state="waiting", params={}),
             Trial(number=11, state="pruned", params={}),
         ),
-        importance={"sn_block_pattern": 0.75, "sn_first_layer_out_channels": 0.25},
         memory=round(14.76 * GIB),
         fixed={"training.num_epochs": 3, "data.image_size": [24, 32]},
     )
@@ -99,7 +99,9 @@ def test_a_full_page_is_whole_and_needs_nothing_else(summary):
     assert "Best of all: trial 5 (sn_first_layer_out_channels 64, sn_block_pattern double_run): IoU 0.5500" in page.text
     assert "trials 7, 8: the file is gone" in page.text
     assert page.text.count("Traceback: of 7 and 8") == 1
-    assert "75 %" in page.text
+    shares = [one.importance for one in effects(summary)]
+    assert len(shares) == 2
+    assert all(f"{100 * share:.0f} %" in page.text for share in shares if share is not None)
     assert "[24, 32]" in page.text
     assert "without a value: trials 11." in page.text
     assert all(f"trial {number}: IoU" in page.text for number in (0, 1, 2, 3, 5))
@@ -184,7 +186,6 @@ def test_hostile_names_and_errors_stay_text():
             goal="max",
             parameters={HOSTILE: HOSTILE, "n": ""},
             trials=trials,
-            importance={HOSTILE: 1.0},
             fixed={HOSTILE: HOSTILE},
         )
     )

@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     from flexdan.report import best_of_all, build_sweep_page, differences, left_out, sweep_verdict
     from flexdan.sweep import summarize_sweep
 
-    summary = summarize_sweep(study, importance=True)
+    summary = summarize_sweep(study)
     page = build_sweep_page(summary)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

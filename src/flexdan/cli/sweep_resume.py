@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import add_sweep_arguments, open_sweep, storage_url
+from flexdan.cli.sweeps import WORKERS_HELP, add_sweep_arguments, open_sweep, storage_url
 
 WHAT = """\
 Go on with a sweep that was stopped or broke off: trials that were interrupted go on from their last epoch, and trials
@@ -19,7 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="flexdan sweep resume", **describe(WHAT, EXAMPLES))
     add_sweep_arguments(parser)
     add = parser.add_argument
-    add("--workers", type=int, default=0, metavar="N", help="at once here; default: one on each GPU, or one on the CPU")
+    add("--workers", type=int, default=None, metavar="N", help=WORKERS_HELP)
     add("--retry-failed", action="store_true", help="try again what failed or ran out of memory")
     return parser
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import STORAGE_HELP, storage_url, write_address
+from flexdan.cli.sweeps import STORAGE_HELP, WORKERS_HELP, storage_url, write_address
 from flexdan.config import UserError, add_settings, changed_settings, parse_command
 from flexdan.config.files import check_folder
 
@@ -49,8 +49,14 @@ def run(argv: Sequence[str]) -> int:
     add("-o", "--output", default="", metavar="FOLDER", help="of the sweep; default: sweeps/ and the name of the file")
     add("--name", default="", metavar="NAME", help="in the storage; default: the name of the folder")
     add("--storage", default="", metavar="URL", help=STORAGE_HELP)
-    add("--workers", type=int, default=0, metavar="N", help="at once here; default: one on each GPU, or one on the CPU")
-    add("--trials", type=int, default=0, metavar="N", help="at most so many; default: run_cap of the file, or no limit")
+    add("--workers", type=int, default=None, metavar="N", help=WORKERS_HELP)
+    add(
+        "--trials",
+        type=int,
+        default=None,
+        metavar="N",
+        help="at most so many; default: run_cap of the file, or no limit",
+    )
     add("--memory", default="", metavar="SIZE", help="of a trial, such as 14.76GiB; default: what its device has")
     add("--device", default="", metavar="NAME", help="class for the planner, see flexdan plan; default: this machine's")
     add("--no-plan", action="store_true", help="do not ask the memory planner")
@@ -126,7 +132,7 @@ def _with_options(
     for name in ("data.manifest", "init_sn", "init_en"):  # workers may start elsewhere
         if settings.get(name):
             settings[name] = str(Path(settings[name]).absolute())
-    cap = arguments.trials or sweep.run_cap
+    cap = sweep.run_cap if arguments.trials is None else arguments.trials
     return replace(sweep, settings=settings, run_cap=cap, seed=config.seed), notes
 
 

@@ -27,14 +27,14 @@ EVERY = 1.0  # seconds between two looks at the trials
 SHOWN = 8  # finished trials in the live table, the latest
 
 
-def run_crew(study: "SweepStudy", folder: Path, storage: str, workers: int) -> int:
+def run_crew(study: "SweepStudy", folder: Path, storage: str, workers: int | None) -> int:
     """Plan what is not planned, run the trials of a sweep with the workers of this machine, and show how they go on.
 
     Args:
         study: the sweep.
         folder: of the sweep.
         storage: its address; empty: in the folder.
-        workers: at once; 0: one on each GPU, or one on the CPU.
+        workers: at once; None: one on each GPU, or one on the CPU; 0: the trials are only planned.
 
     Returns:
         1 if a trial has failed, else 0.
@@ -44,11 +44,14 @@ def run_crew(study: "SweepStudy", folder: Path, storage: str, workers: int) -> i
     from flexdan.cli.progress import track
     from flexdan.sweep import Crew, places, prepare, summarize_sweep, visible_gpus
 
-    where = places(workers or None, visible_gpus(), psutil.cpu_count() or 1, socket.gethostname())
+    where = places(workers or None, visible_gpus(), psutil.cpu_count() or 1, socket.gethostname().partition(".")[0])
     rows = prepare(study, where[0].share, lambda items: track(items, "planning"))
     if rows:
         _print_plan(rows, study)
     study.stop("")
+    if workers == 0:
+        print(f"{study.name} waits for workers: flexdan sweep worker {folder}")
+        return 0
     crew = Crew(folder=folder, environment={ENVIRONMENT: storage} if storage else {})
     told = {one.number for one in summarize_sweep(study).trials if one.state in FINISHED}
     print(_begin(study, where, folder), flush=True)

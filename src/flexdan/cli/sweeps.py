@@ -21,6 +21,10 @@ STORAGE_HELP = (
     "grpc://HOST:PORT; default: that of the folder, which is a file in it unless another one was named"
 )
 
+WORKERS_HELP = (
+    "at once here; default: one on each GPU, or one on the CPU; 0: none, they are started by `flexdan sweep worker`"
+)
+
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a sweep which is there."""

@@ -62,8 +62,6 @@ class SweepSummary:
         goal: whether a larger value is better.
         parameters: what is swept, in the order of the file: name and text, such as `0.01, 0.1` or `1e-05 to 0.1, log`.
         trials: by number.
-        importance: share of each parameter in the differences between complete trials, 0..1 with a sum of 1, from the
-            most to the least important; empty where there are too few trials to tell.
         memory: bytes of the device that the planner was asked about; None where it was not asked.
         fixed: settings that all trials have otherwise than the defaults, by dotted name.
     """
@@ -74,7 +72,6 @@ class SweepSummary:
     goal: Literal["max", "min"]
     parameters: Mapping[str, str]
     trials: tuple[Trial, ...]
-    importance: Mapping[str, float] = field(default_factory=dict)
     memory: int | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
 

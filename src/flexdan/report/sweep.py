@@ -61,7 +61,7 @@ def build_sweep_page(summary: SweepSummary) -> str:
         left_out=left_out(summary),
         ranking=_halves(ranking_table(summary)),
         running=running_table(summary),
-        importance={name: share for name, share in summary.importance.items() if name in summary.parameters},
+        importance={one.parameter: one.importance for one in found if one.importance is not None},
         figures=_effect_figures(found, metric_name(summary.metric), up) if up else [],
         outside=sum(beyond(value, up) for value in values) if up else 0,
         parallel=parallel_figure(summary),

@@ -43,7 +43,7 @@ def places(workers: int | None, gpus: Sequence[str], cores: int, host: str) -> l
     Raises:
         UserError: for fewer than one worker, or more than cores.
     """
-    count = workers or max(len(gpus), 1) if workers is None else workers
+    count = max(len(gpus), 1) if workers is None else workers
     if not 1 <= count <= max(cores, len(gpus)):
         raise UserError(f"--workers is {count}, but must be 1 to {max(cores, len(gpus))}, the cores of this machine")
     found = []

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
@@ -49,19 +49,21 @@ def patiently(call: Callable[..., Any], *arguments: Any, tries: int = 6) -> Any:
     """Call a function of a storage, again after 1, 2, 4, … seconds while the storage is out of reach.
 
     Raises:
-        UpdateFinishedTrialError: at once, if the trial is finished already.
-        Exception: whatever is wrong after the last try.
+        Exception: what the function raises for other reasons, and the last of `tries` failures to reach the storage.
     """
-    for number in range(tries):
+    for number in range(tries - 1):
         try:
             return call(*arguments)
-        except (UpdateFinishedTrialError, KeyError):
-            raise
-        except Exception:
-            if number == tries - 1:
+        except Exception as error:
+            if not _is_out_of_reach(error):
                 raise
             time.sleep(2**number)
-    return None
+    return call(*arguments)
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    library = type(error).__module__.partition(".")[0]  # that of the driver, which need not be installed
+    return isinstance(error, OSError | StorageInternalError) or library in ("sqlalchemy", "grpc", "psycopg", "pymysql")
 
 
 def hide_password(url: str) -> str:
@@ -73,6 +75,7 @@ def hide_password(url: str) -> str:
 
 
 def _open_journal(path: Path) -> BaseStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path = path.absolute()  # the lock is a link to it, which Optuna follows from anywhere
     if path.is_file():
         _mend(path)

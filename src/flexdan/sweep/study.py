@@ -152,7 +152,6 @@ class SweepStudy:
             raise UserError(f"the storage has no sweep {name!r}: `flexdan sweep run` makes one") from None
         self.sweep = self.definition.sweep
         self.space = Space(self.sweep, self.definition.small)
-        self.optuna = optuna.load_study(study_name=name, storage=storage, pruner=self._build_pruner())
         self._lookout = Lookout(self.definition.grace)
 
     # Trials
@@ -239,16 +238,13 @@ class SweepStudy:
         self.storage.set_trial_user_attr(trial_id, "heartbeat", time.time())
 
     def _is_duplicate(self, taken: FrozenTrial) -> bool:
-        """Tell whether another attempt at the same trial stands before this one: two have put one in its place."""
-        return any(
-            one.number < taken.number and outcome(one) not in (*AGAIN, "duplicate")
-            for one in self.frozen()
-            if slot(one) == slot(taken)
-        )
+        """Tell whether two workers have put an attempt in the same place; only the first of them counts."""
+        place = (slot(taken), taken.system_attrs.get("retry_history"))
+        earlier = self.frozen()[: taken.number]
+        return any((slot(one), one.system_attrs.get("retry_history")) == place for one in earlier)
 
     def _begin(self, trial_id: int, number: int) -> optuna.Trial:
-        self.optuna.sampler = self._build_sampler(number)
-        trial = optuna.Trial(self.optuna, trial_id)
+        trial = optuna.Trial(self.load(number), trial_id)
         for name, space in self.sweep.parameters.items():
             if isinstance(space, Choice):
                 trial.suggest_categorical(name, [encode(space, value) for value in space.values])
@@ -337,6 +333,11 @@ class SweepStudy:
 
     # Optuna's parts
 
+    def load(self, number: int = 0) -> optuna.Study:
+        """Return Optuna's study as it is now, for one trial: a study keeps what it has read of the others."""
+        pruner, sampler = build_pruner(self.sweep.pruner, self.sweep), self._build_sampler(number)
+        return optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
+
     def distribution(self, name: str) -> BaseDistribution:
         """Return the values of a parameter as Optuna has them."""
         space = self.sweep.parameters[name]
@@ -358,9 +359,6 @@ class SweepStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # workers do not all try the same
-
-    def _build_pruner(self) -> optuna.pruners.BasePruner:
-        return build_pruner(self.sweep.pruner, self.sweep)
 
 
 def build_pruner(pruner: Pruner | None, sweep: Sweep) -> optuna.pruners.BasePruner:

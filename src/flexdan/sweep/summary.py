@@ -1,28 +1,18 @@
 """What is known of a sweep: its trials over all attempts, the best of them, and what is still to do."""
 
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from flexdan.config.trials import FINISHED, SweepSummary, Trial
 from flexdan.sweep.study import SweepStudy, given_up, outcome
 from flexdan.sweep.worker import trial_folder
 
-ENOUGH = 8  # complete trials from which importance is told
 
-
-def summarize_sweep(study: SweepStudy, importance: bool = False) -> SweepSummary:
-    """Return what is known of a sweep.
-
-    Args:
-        study: the sweep.
-        importance: how much each parameter matters, which takes a while.
-    """
+def summarize_sweep(study: SweepStudy) -> SweepSummary:
+    """Return what is known of a sweep."""
     sweep = study.sweep
     trials = tuple(_trial(study, number, attempts) for number, attempts in sorted(study.attempts().items()))
     return SweepSummary(
@@ -32,7 +22,6 @@ def summarize_sweep(study: SweepStudy, importance: bool = False) -> SweepSummary
         goal=sweep.goal,
         parameters={name: space.text for name, space in sweep.parameters.items()},
         trials=trials,
-        importance=_importance(study) if importance else {},
         memory=next((plan["memory"] for one in study.frozen() if (plan := one.user_attrs.get("plan"))), None),
         fixed=sweep.settings,
     )
@@ -88,16 +77,6 @@ def _best_epoch(curve: Mapping[int, float], goal: str) -> int | None:
 def _seconds(attempt: FrozenTrial) -> float | None:
     duration = attempt.duration
     return duration.total_seconds() if duration else None
-
-
-def _importance(study: SweepStudy) -> dict[str, float]:
-    complete = study.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < ENOUGH or len({trial.value for trial in complete}) < 2:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        found = get_param_importances(study.optuna, evaluator=PedAnovaImportanceEvaluator())
-    return dict(found)
 
 
 def count_states(trials: Sequence[Trial]) -> dict[str, int]:

@@ -1,0 +1,292 @@
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+from tests.sweep.conftest import GRID, reopen
+
+from flexdan.config import UserError
+from flexdan.experiments import Choice, Pruner, Range, Sweep
+from flexdan.sweep import Definition, SweepStudy, create_sweep, open_storage, prepare, summarize_sweep
+from flexdan.sweep.machine import this_process
+from flexdan.sweep.study import MAX_LOST, build_pruner, outcome, slot
+
+RANDOM = Sweep(
+    parameters={
+        "lr": Range(low=1e-4, high=0.1, log=True),
+        "batch_size": Range(low=2, high=8, integer=True),
+        "optimizer_type": Choice(("adam", "sgd")),
+        "data.image_size": Choice(([32, 48], [64, 96])),
+    },
+    method="random",
+    run_cap=12,
+)
+ELSEWHERE = {"host": "other", "machine": "other", "pid": 1, "started": 0.0}
+
+
+def take_all(study):
+    found = []
+    while (trial := study.take("me")) is not None:
+        found.append(study.params(study.storage.get_trial(trial._trial_id)))
+        study.close(trial._trial_id, {"outcome": "complete", "value": 0.5})
+    return found
+
+
+def die(study, trial):
+    """Let a trial look as if its worker's process were gone."""
+    gone = {"name": "gone", **this_process(), "pid": 2**22 + 1}
+    study.storage.set_trial_user_attr(trial._trial_id, "worker", gone)
+
+
+def states(study):
+    return [one.state for one in summarize_sweep(study).trials]
+
+
+def test_every_cell_of_a_grid_is_taken_once_in_order(make_study):
+    study = make_study()
+    assert take_all(study) == list(GRID.cells())
+    assert states(study) == ["complete"] * 6
+
+
+def test_a_finished_grid_reopened_runs_nothing_again(make_study, tmp_path):
+    take_all(make_study())
+    again = make_study()
+    assert again.take("me") is None
+    assert len(again.frozen()) == 6
+
+
+def test_a_larger_cap_adds_the_rest(make_study):
+    assert len(take_all(make_study(replace(GRID, run_cap=2)))) == 2
+    assert take_all(make_study(replace(GRID, run_cap=4))) == list(GRID.cells())[2:4]
+
+
+def test_creation_that_broke_off_is_made_up_for(make_study, tmp_path):
+    storage = open_storage("", tmp_path)
+    create_sweep(storage, "test", Definition(sweep=GRID, plan=False))
+    study = SweepStudy(storage, "test")
+    full = study.add
+    study.add = lambda slots: full(list(slots)[:4])
+    prepare(study, 1)
+    assert len(reopen(tmp_path).frozen()) == 4
+    assert take_all(make_study()) == list(GRID.cells())
+
+
+def test_two_creations_at_once_run_every_cell_once(make_study, tmp_path):
+    one, other = make_study(), reopen(tmp_path)
+    other.missing = lambda: list(range(6))  # as it was before the first one had added them
+    prepare(other, 1)
+    assert len(one.frozen()) == 12
+    assert sorted(map(str, take_all(one))) == sorted(map(str, GRID.cells()))
+    assert states(one) == ["complete"] * 6
+
+
+def test_many_threads_take_every_cell_once(tmp_path, make_study):
+    make_study(replace(GRID, parameters={"seed": Choice(tuple(range(40)))}))
+    taken = []
+    start = threading.Barrier(4)
+
+    def work():
+        study = reopen(tmp_path)
+        start.wait()
+        taken.extend(one["seed"] for one in take_all(study))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(40))
+
+
+def test_a_dead_workers_trial_waits_again_with_its_values(make_study, tmp_path):
+    study = make_study()
+    first = study.take("me")
+    die(study, first)
+    study.rescue()
+    study.rescue()  # has nothing more to do
+    assert states(study) == ["waiting"] * 6
+    assert len(study.frozen()) == 7
+    lost, retry = study.frozen()[0], study.frozen()[6]
+    assert (lost.state, outcome(lost), slot(retry)) == (TrialState.FAIL, "lost", 0)
+    assert retry.params == lost.params
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        assert optuna.storages.RetryHeartbeatStaleTrialCallback.retry_history(retry) == [0]
+    assert sorted(map(str, take_all(study))) == sorted(map(str, GRID.cells()))
+
+
+def test_two_that_rescue_at_once_put_back_one_trial(make_study, tmp_path):
+    study = make_study()
+    die(study, study.take("me"))
+    study.rescue()
+    study._try_again(0, study.frozen()[0])  # as one would that had looked before the other was done
+    assert len(study.frozen()) == 8
+    assert sorted(map(str, take_all(study))) == sorted(map(str, GRID.cells()))
+
+
+def test_a_rescue_that_broke_off_is_made_up_for(make_study):
+    study = make_study()
+    first = study.take("me")
+    study.storage.set_trial_state_values(first._trial_id, state=TrialState.FAIL)  # and dies
+    study.rescue()
+    assert sorted(map(str, take_all(study))) == sorted(map(str, GRID.cells()))
+
+
+def test_a_worker_that_died_between_result_and_state_has_finished(make_study):
+    study = make_study()
+    first = study.take("me")
+    study.storage.set_trial_user_attr(first._trial_id, "result", {"outcome": "complete", "value": 0.75, "epoch": 2})
+    die(study, first)
+    study.rescue()
+    best = summarize_sweep(study).trials[0]
+    assert (best.state, best.value, best.epoch) == ("complete", 0.75, 2)
+    assert len(take_all(study)) == 5
+
+
+def test_a_trial_in_which_every_worker_dies_fails_and_can_be_tried_again(make_study):
+    study = make_study(replace(GRID, parameters={"lr": Choice((0.1,))}))
+    for _ in range(MAX_LOST):
+        die(study, study.take("me"))
+        study.rescue()
+    assert study.take("me") is None
+    only = summarize_sweep(study).trials[0]
+    assert (only.state, only.attempts) == ("failed", MAX_LOST)
+    assert "workers have died in it" in only.error
+    assert study.retry_failed() == 1
+    die(study, study.take("me"))
+    study.rescue()
+    assert len(take_all(study)) == 1
+    assert states(study) == ["complete"]
+
+
+def test_a_worker_of_another_machine_is_dead_when_its_signs_stop(make_study, monkeypatch):
+    study = make_study(grace=60.0)
+    clock = [0.0]
+    monkeypatch.setattr("flexdan.sweep.machine.time.monotonic", lambda: clock[0])
+    first = study.take("me")
+    study.storage.set_trial_user_attr(first._trial_id, "worker", {"name": "far", **ELSEWHERE})
+    for now, sign in ((0, 1), (50, 2), (100, 3), (150, 3)):
+        clock[0] = now
+        study.storage.set_trial_user_attr(first._trial_id, "heartbeat", sign)
+        study.rescue()
+        assert study.frozen()[0].state is TrialState.RUNNING
+    clock[0] = 161
+    study.rescue()
+    assert outcome(study.frozen()[0]) == "lost"
+
+
+def test_what_a_lost_worker_still_reports_is_not_counted(make_study):
+    study = make_study()
+    first = study.take("me")
+    die(study, first)
+    study.rescue()
+    study.close(first._trial_id, {"outcome": "complete", "value": 9.9})
+    assert outcome(study.frozen()[0]) == "lost"
+    assert max(one.value or 0 for one in summarize_sweep(study).trials) == 0
+
+
+def test_a_trial_that_is_given_back_is_taken_first_thing_after_the_others(make_study):
+    study = make_study()
+    first = study.take("me")
+    study.close(first._trial_id, {"outcome": "given back"})
+    assert states(study) == ["waiting"] * 6
+    assert sorted(map(str, take_all(study))) == sorted(map(str, GRID.cells()))
+
+
+def test_draws_depend_on_the_seed_and_the_trial_and_on_no_worker(make_study, tmp_path):
+    alone = take_all(make_study(RANDOM, tmp_path / "a"))
+    study = make_study(RANDOM, tmp_path / "b")
+    taken = [study.take("me") for _ in range(12)]  # at once
+    together = [study.params(study.storage.get_trial(one._trial_id)) for one in taken]
+    assert alone == together
+    assert alone != take_all(make_study(replace(RANDOM, seed=1), tmp_path / "c"))
+    assert all(1e-4 <= one["lr"] <= 0.1 and one["batch_size"] in range(2, 9) for one in alone)
+    assert {tuple(one["data.image_size"]) for one in alone} == {(32, 48), (64, 96)}
+    assert len({one["lr"] for one in alone}) == 12
+
+
+def test_without_a_cap_trials_never_run_out(make_study):
+    study = make_study(replace(RANDOM, run_cap=None))
+    for _ in range(3):
+        trial = study.take("me")
+        study.close(trial._trial_id, {"outcome": "complete", "value": 0.1})
+    assert [one.number for one in summarize_sweep(study).trials] == [0, 1, 2]
+    assert study.missing() == []
+
+
+def test_bayes_finds_better_values_than_it_began_with(make_study):
+    sweep = Sweep(parameters={"lr": Range(low=1e-5, high=1, log=True)}, method="bayes", run_cap=40)
+    study = make_study(sweep)
+    found = []
+    while (trial := study.take("me")) is not None:
+        error = abs(np.log10(trial.params["lr"]) + 2)
+        found.append(error)
+        study.close(trial._trial_id, {"outcome": "complete", "value": 1 - error})
+    assert np.mean(found[20:]) < 0.5 * 1.3  # of draws that are spread evenly: (3² + 2²) / 2 / 5
+
+
+def test_bayes_learns_to_avoid_what_does_not_fit(make_study):
+    sweep = Sweep(
+        parameters={"sn_first_layer_out_channels": Range(low=1, high=100, integer=True)}, method="bayes", run_cap=50
+    )
+    study = make_study(sweep)
+    fitted = []
+    while (trial := study.take("me")) is not None:
+        channels = trial.params["sn_first_layer_out_channels"]
+        fitted.append(channels <= 20)
+        result = {"outcome": "complete", "value": channels / 100} if fitted[-1] else {"outcome": "infeasible"}
+        study.close(trial._trial_id, result)
+    assert np.mean(fitted[25:]) > 2 * np.mean(fitted[:10]) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parameters": {"lr": Choice((0.1, 0.2))}}, "sn_num_fcn_blocks"),
+        ({"settings": {"training.num_epochs": 9}}, "training.num_epochs 3, not 9"),
+        ({"metric": "dice"}, "metric 'iou_score', not 'dice'"),
+        ({"seed": 5}, "seed 0, not 5"),
+    ],
+)
+def test_another_sweep_of_the_same_name_is_refused(make_study, change, message):
+    make_study()
+    with pytest.raises(UserError, match=f"another sweep 'test' already, with .*{message}"):
+        make_study(replace(GRID, **change))
+
+
+def test_other_data_and_another_scale_are_refused(make_study):
+    make_study(manifest_sha256="a")
+    with pytest.raises(UserError, match="with other data"):
+        make_study(manifest_sha256="b")
+    with pytest.raises(UserError, match="with scale full"):
+        make_study(manifest_sha256="a", small=True)
+
+
+def test_a_manifest_may_have_moved(make_study):
+    make_study(replace(GRID, settings={**GRID.settings, "data.manifest": "/a/m.csv"}), manifest_sha256="a")
+    study = make_study(replace(GRID, settings={**GRID.settings, "data.manifest": "/b/m.csv"}), manifest_sha256="a")
+    assert study.config({"lr": 0.1}).data.manifest == "/b/m.csv"
+    study.use_manifest("/c/m.csv")
+    assert study.config({"lr": 0.1}).data.manifest == "/c/m.csv"
+    assert study.definition.sweep.settings["data.manifest"] == "/b/m.csv"
+
+
+def test_a_storage_without_the_sweep_says_so(tmp_path):
+    storage = open_storage("", tmp_path)
+    with pytest.raises(UserError, match="no sweep 'test'"):
+        SweepStudy(storage, "test")
+    optuna.create_study(storage=storage, study_name="foreign")
+    with pytest.raises(UserError, match="no sweep 'foreign'"):
+        SweepStudy(storage, "foreign")
+
+
+def test_pruners_of_optuna():
+    sweep = replace(GRID, settings={"training.num_epochs": 27})
+    assert isinstance(build_pruner(None, sweep), optuna.pruners.NopPruner)
+    hyperband = build_pruner(Pruner(kind="hyperband", min_epochs=3), sweep)
+    assert (hyperband._min_resource, hyperband._max_resource, hyperband._reduction_factor) == (3, 27, 3)
+    median = build_pruner(Pruner(kind="median", min_epochs=4, startup_trials=2), sweep)
+    assert (median._n_warmup_steps, median._n_startup_trials) == (4, 2)
