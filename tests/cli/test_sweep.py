@@ -223,11 +223,22 @@ def test_times_are_short():
 # Workers that are killed
 
 
-def start_worker(folder, name, *options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "flexdan", "sweep", "worker", str(folder), "--worker", name, *options]
-    with (folder / f"{name}.txt").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+@pytest.fixture
+def start_worker():
+    """Return a function that starts a worker process; those that still run at the end of the test are killed."""
+    processes = []
+
+    def start(folder, name):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "flexdan", "sweep", "worker", str(folder), "--worker", name]
+        with (folder / f"{name}.txt").open("wb") as log:
+            processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def wait_until(condition, seconds=120):
@@ -239,17 +250,21 @@ def wait_until(condition, seconds=120):
     raise AssertionError("it does not come about in time")
 
 
-def amid(study, names):
-    """Return the trials of these workers that are between their first and their last epoch, once each has one."""
-    found = {}
-    for one in study.frozen(TrialState.RUNNING):
-        if (name := one.user_attrs.get("worker", {}).get("name")) in names and 1 <= len(one.intermediate_values) <= 3:
-            found[name] = slot(one)
-    return found if set(found) == set(names) else None
+def amid(study, name, but=()):
+    """Wait until a worker is between the first and the last epoch of a trial, another than those, and return which."""
+
+    def find():
+        for one in study.frozen(TrialState.RUNNING):
+            begun = one.user_attrs.get("worker", {}).get("name") == name and 1 <= len(one.intermediate_values) <= 3
+            if begun and slot(one) not in but:
+                return [slot(one)]
+        return None
+
+    return wait_until(find)[0]
 
 
 def check_each_cell_once(study, folder, count, interrupted):
-    """Each trial is complete once, and those that were interrupted have gone on from their checkpoint, to equal ends."""
+    """Each trial is complete once, and those that were interrupted have gone on from their checkpoint to equal ends."""
     trials = summarize_sweep(study).trials
     assert [one.state for one in trials] == ["complete"] * count
     complete = Counter(slot(one) for one in study.frozen(TrialState.COMPLETE))
@@ -271,57 +286,57 @@ def finish(processes):
         assert process.wait(timeout=180) == 0
 
 
-def test_a_killed_worker_of_two_loses_nothing(sweep_file, discs, tmp_path):
+def test_a_killed_worker_of_two_loses_nothing(sweep_file, discs, tmp_path, start_worker):
     folder = tmp_path / "sweep"
     file = sweep_file("lr: {values: [0.01, 0.001]}\n  seed: {values: [1, 2, 3, 4]}", epochs=5, updates=12)
     command = ["sweep", "run", str(file), "--data.manifest", str(discs), "-o", str(folder), "--no-plan"]
     assert main([*command, "--workers", "0"]) == 0
     study = open_sweep(folder, "", "")
     processes = [start_worker(folder, name) for name in ("one", "two")]
-    lost = wait_until(lambda: amid(study, ["one"]))
-    processes[0].send_signal(signal.SIGKILL)
+    lost = amid(study, "one")
+    processes[0].kill()
     assert processes[0].wait() == -signal.SIGKILL
     finish(processes[1:])
-    check_each_cell_once(study, folder, 8, list(lost.values()))
+    check_each_cell_once(study, folder, 8, [lost])
 
 
-def test_a_worker_that_is_silent_too_long_loses_its_trial_and_leaves_it_alone(sweep_file, discs, tmp_path):
+def test_a_worker_that_is_silent_too_long_loses_its_trial_and_leaves_it(sweep_file, discs, tmp_path, start_worker):
     folder = tmp_path / "sweep"
     file = sweep_file("seed: {values: [1, 2, 3, 4]}", epochs=5, updates=12)
     command = ["sweep", "run", str(file), "--data.manifest", str(discs), "-o", str(folder), "--no-plan"]
     assert main([*command, "--workers", "0", "--grace", "3"]) == 0
     study = open_sweep(folder, "", "")
     processes = [start_worker(folder, name) for name in ("one", "two")]
-    lost = wait_until(lambda: amid(study, ["one"]))
+    lost = amid(study, "one")
     processes[0].send_signal(signal.SIGSTOP)
     try:
         assert processes[1].wait(timeout=180) == 0
-        check_each_cell_once(study, folder, 4, list(lost.values()))
+        check_each_cell_once(study, folder, 4, [lost])
         values = [one.value for one in summarize_sweep(study).trials]
     finally:
         processes[0].send_signal(signal.SIGCONT)
     assert processes[0].wait(timeout=60) == 0
-    assert f"trial {lost['one']}: another worker has taken over" in (folder / "one.txt").read_text()
+    assert f"trial {lost}: another worker has taken over" in (folder / "one.txt").read_text()
     assert [one.value for one in summarize_sweep(study).trials] == values
 
 
-def test_sigterm_gives_the_trial_back(sweep_file, discs, tmp_path):
+def test_sigterm_gives_the_trial_back(sweep_file, discs, tmp_path, start_worker):
     folder = tmp_path / "sweep"
     file = sweep_file("seed: {values: [1, 2]}", epochs=5, updates=12)
     command = ["sweep", "run", str(file), "--data.manifest", str(discs), "-o", str(folder), "--no-plan"]
     assert main([*command, "--workers", "0"]) == 0
     study = open_sweep(folder, "", "")
     process = start_worker(folder, "one")
-    found = wait_until(lambda: amid(study, ["one"]))
+    found = amid(study, "one")
     process.terminate()
     assert process.wait(timeout=60) == 130
     assert [one.state for one in summarize_sweep(study).trials] == ["waiting"] * 2
     assert [outcome(one) for one in study.frozen()].count("given back") == 1
     assert main(["sweep", "worker", str(folder)]) == 0
-    check_each_cell_once(study, folder, 2, list(found.values()))
+    check_each_cell_once(study, folder, 2, [found])
 
 
-def test_four_workers_on_postgresql_two_of_them_killed(postgresql, sweep_file, discs, tmp_path):
+def test_four_workers_on_postgresql_two_of_them_killed(postgresql, sweep_file, discs, tmp_path, start_worker):
     """A grid of 24 through a real server: each cell exactly once."""
     folder = tmp_path / "sweep"
     file = sweep_file("lr: {values: [0.01, 0.001]}\n  seed: {values: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}", 5, 6)
@@ -331,10 +346,11 @@ def test_four_workers_on_postgresql_two_of_them_killed(postgresql, sweep_file, d
     assert not (folder / "journal.log").exists()
     names = ["one", "two", "three", "four"]
     processes = [start_worker(folder, name) for name in names]
-    lost = wait_until(lambda: amid(study, ["one", "two"]))
-    for process in processes[:2]:
-        process.send_signal(signal.SIGKILL)
-    assert [process.wait() for process in processes[:2]] == [-signal.SIGKILL] * 2
+    lost = []
+    for process, name in zip(processes[:2], names[:2], strict=True):
+        lost.append(amid(study, name, but=lost))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
     finish(processes[2:])
-    check_each_cell_once(study, folder, 24, list(lost.values()))
+    check_each_cell_once(study, folder, 24, lost)
     assert sum(one.attempts for one in summarize_sweep(study).trials) == 26

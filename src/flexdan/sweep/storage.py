@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -124,7 +125,7 @@ def _open_database(url: str) -> BaseStorage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return get_storage(RDBStorage(f"{driver}://{rest}", engine_kwargs=engine))
+            database = RDBStorage(f"{driver}://{rest}", engine_kwargs=engine)
     except ImportError as error:
         raise UserError(
             f"--storage is {hide_password(url)}, but its driver is not installed: pip install 'flexdan[postgresql]', "
@@ -133,3 +134,6 @@ def _open_database(url: str) -> BaseStorage:
     except SQLAlchemyError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"the database {hide_password(url)} cannot be used: {reason}") from error
+    storage = get_storage(database)
+    weakref.finalize(storage, database.engine.dispose)  # closes its connections
+    return storage
