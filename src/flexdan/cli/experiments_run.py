@@ -15,7 +15,6 @@ from flexdan.config.errors import UserError
 if TYPE_CHECKING:
     from flexdan.cli.cells import Task
     from flexdan.config import RunConfig
-    from flexdan.data import ImageRecord
     from flexdan.experiments import Cell, Experiment
     from flexdan.report.experiments import Outcome
 
@@ -190,29 +189,10 @@ def _settings(cell: "Cell", options: argparse.Namespace, changes: dict[str, Any]
 
 def _manifest(options: argparse.Namespace) -> Path:
     """Return the data: as given; at smoke scale a few images of it, or of a synthetic set that is drawn for it."""
-    from flexdan.cli.main import main
-    from flexdan.data import read_manifest, select_split, write_manifest
-    from flexdan.experiments.smoke import IMAGES
+    from flexdan.cli.smoke_data import draw_few
+    from flexdan.data import read_manifest
 
-    if options.scale == "full":
-        read_manifest(options.data)  # so that mistakes in it show at once
-        return Path(options.data).absolute()
-
-    source = Path(options.data) if options.data else options.output / "data" / "manifest.csv"
-    if not options.data and not source.is_file():
-        shares = [f"{name}={count / sum(IMAGES.values())}" for name, count in IMAGES.items()]
-        command = ["data", "synthesize", "-o", str(source.parent), "--count", str(sum(IMAGES.values())), "--force"]
-        if code := main([*command, "--size", "64", "96", "--group-size", "1", "--split", *shares]):
-            raise UserError(f"no synthetic set could be drawn into {source.parent} (exit code {code})")
-    few = options.output / "smoke.csv"
-    records = read_manifest(source)
-    write_manifest(few, [one for name, count in IMAGES.items() for one in _some(select_split(records, name), count)])
-    return few.absolute()
-
-
-def _some(records: "Sequence[ImageRecord]", count: int) -> "list[ImageRecord]":
-    """Return so many images; where some are annotated and some are not, half of each kind as far as there are."""
-    known = [record for record in records if record.annotated]
-    unknown = [record for record in records if not record.annotated]
-    few = min(len(unknown), max(count // 2, count - len(known)))
-    return [*known[: count - few], *unknown[:few]]
+    if options.scale == "smoke":
+        return draw_few(options.data, options.output)
+    read_manifest(options.data)  # so that mistakes in it show at once
+    return Path(options.data).absolute()

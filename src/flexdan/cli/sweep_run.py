@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import STORAGE_HELP, WORKERS_HELP, storage_url, write_address
+from flexdan.cli.sweeps import ADDRESS, STORAGE_HELP, WORKERS_HELP, storage_url, write_address
 from flexdan.config import UserError, add_settings, changed_settings, parse_command
 from flexdan.config.files import check_folder
 
@@ -87,6 +87,13 @@ def run(argv: Sequence[str]) -> int:
     if arguments.device:
         find_device(arguments.device)
     Space(sweep, arguments.scale == "smoke")
+    name = arguments.name or folder.resolve().name
+    _refuse_other_things(folder)
+    if arguments.scale == "smoke" and "data.manifest" not in Space(sweep).swept:
+        from flexdan.cli.smoke_data import draw_few
+
+        few = str(draw_few(sweep.settings.get("data.manifest", ""), folder))
+        sweep = replace(sweep, settings={**sweep.settings, "data.manifest": few})
     definition = Definition(
         sweep=sweep,
         small=arguments.scale == "smoke",
@@ -96,8 +103,6 @@ def run(argv: Sequence[str]) -> int:
         manifest_sha256=_manifest_hash(sweep),
         grace=arguments.grace,
     )
-    name = arguments.name or folder.resolve().name
-    _refuse_other_things(folder)
     folder.mkdir(parents=True, exist_ok=True)
     url = storage_url(folder, arguments.storage)
     storage = open_storage(url, folder)
@@ -159,5 +164,6 @@ def _manifest_hash(sweep: "Sweep") -> str:
 
 
 def _refuse_other_things(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "sweep.json").is_file():
+    ours = (folder / ADDRESS).is_file() or (folder / "smoke.csv").is_file()
+    if folder.is_dir() and any(folder.iterdir()) and not ours:
         raise UserError(f"{folder} holds other things than a sweep: name another folder with -o, or empty this one")
