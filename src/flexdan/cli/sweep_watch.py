@@ -76,9 +76,10 @@ def run_crew(study: "SweepStudy", folder: Path, storage: str, workers: int | Non
 
 def _begin(study: "SweepStudy", where: list, folder: Path) -> str:
     on = f"{len(where)} GPUs" if len({place.gpu for place in where if place.gpu}) > 1 else "this machine"
-    threads = f", {where[0].threads} threads each" if not where[0].gpu else ""
+    threads = "" if where[0].gpu else f" with {where[0].threads} threads" + " each" * (len(where) > 1)
     cap = "" if study.sweep.method == "grid" or study.sweep.run_cap else "; it goes on until `flexdan sweep stop`"
-    return f"{study.sweep.method} sweep {study.name} in {folder}: {len(where)} workers on {on}{threads}{cap}"
+    workers = "1 worker" if len(where) == 1 else f"{len(where)} workers"
+    return f"{study.sweep.method} sweep {study.name} in {folder}: {workers} on {on}{threads}{cap}"
 
 
 def _print_plan(rows: list, study: "SweepStudy") -> None:

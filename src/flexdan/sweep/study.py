@@ -105,6 +105,11 @@ def create_sweep(storage: BaseStorage, name: str, definition: Definition) -> Non
                 "folder with -o (and, in a database, another --name)"
             ) from None
     storage.set_study_user_attr(number, DEFINITION, definition.to_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.load_study(study_name=name, storage=storage).set_metric_names(
+            [definition.sweep.metric]
+        )  # for dashboards
 
 
 def _difference(old: Definition, new: Definition) -> str:
