@@ -71,9 +71,8 @@ def run(argv: Sequence[str]) -> int:
     )
     print(f"worker {worker.name} begins with sweep {study.name}", flush=True)
     begun = worker.run()
-    print(
-        f"worker {worker.name} ends after {begun} trials" + (", since the sweep is stopped" if study.stopping else "")
-    )
+    why = ", since the sweep is stopped" if study.stopping else ""
+    print(f"worker {worker.name} ends after {begun} trial{'s' * (begun != 1)}{why}")
     return 0
 
 

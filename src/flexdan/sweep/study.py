@@ -107,9 +107,8 @@ def create_sweep(storage: BaseStorage, name: str, definition: Definition) -> Non
     storage.set_study_user_attr(number, DEFINITION, definition.to_dict())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.load_study(study_name=name, storage=storage).set_metric_names(
-            [definition.sweep.metric]
-        )  # for dashboards
+        study = optuna.load_study(study_name=name, storage=storage)
+        study.set_metric_names([definition.sweep.metric])  # which Optuna's dashboard shows
 
 
 def _difference(old: Definition, new: Definition) -> str:
