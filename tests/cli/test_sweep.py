@@ -11,13 +11,17 @@ from collections import Counter
 import pytest
 import yaml
 from optuna.trial import TrialState
+from rich.console import Console
 
 from flexdan.cli.main import main
+from flexdan.cli.sweep_watch import status_view
 from flexdan.cli.sweeps import duration, open_sweep
 from flexdan.config.record import read_record
 from flexdan.engine import train
-from flexdan.sweep import summarize_sweep
-from flexdan.sweep.study import outcome, slot
+from flexdan.engine.checkpoint import load_checkpoint
+from flexdan.experiments import Choice, Sweep
+from flexdan.sweep import Definition, create_sweep, open_storage, summarize_sweep
+from flexdan.sweep.attempts import number_of, outcome
 
 SETTINGS = """
 method: grid
@@ -160,13 +164,16 @@ def test_infeasible_and_failed_trials(sweep_file, discs, tmp_path, capsys):
         (["FILE", "--experiment", "3"], "say either a sweep file or --experiment N"),
         (["FILE"], "there are no data: say --data.manifest FILE"),
         (["FILE", "--data.manifest", "gone.csv"], "gone.csv, which is not there"),
-        (["FILE", "--data.manifest", "DISCS", "--lr", "0.5"], "optimizer.lr is 0.5 and is also swept"),
+        (["FILE", "--data.manifest", "DISCS", "--lr", "0.5"], "optimizer.lr is fixed to 0.5 and is also swept as lr"),
         (["FILE", "--data.manifest", "DISCS", "--grace", "0"], "--grace is 0, but must be 1 second at least"),
         (["FILE", "--data.manifest", "DISCS", "--trials", "0"], "run_cap is 0: a sweep needs at least one trial"),
         (["FILE", "--data.manifest", "DISCS", "--memory", "much"], "much"),
         (["FILE", "--data.manifest", "DISCS", "--device", "tpu"], "tpu"),
         (["FILE", "--data.manifest", "DISCS", "--storage", "redis://x"], "redis://x, but must be postgresql"),
-        (["FILE", "--data.manifest", "DISCS", "--workers", "-1", "--no-plan"], "--workers is -1, but must be 1 to"),
+        (
+            ["FILE", "--data.manifest", "DISCS", "--workers", "-1", "--no-plan"],
+            "--workers is -1, but must be 0",
+        ),
         (["FILE", "--data.manifest", "DISCS", "--batch_size", "0"], "training.batch_size is 0"),
         (["--experiment", "2", "--data.manifest", "DISCS"], "experiment '2' is no sweep"),
     ],
@@ -193,6 +200,8 @@ def test_mistakes_of_the_other_commands(made, sweep_file, discs, tmp_path, capsy
         (["best", str(made), "--config", "--trial", "9"], "the sweep has the trials 0 to 5"),
         (["worker", str(made), "--share", "0"], "--share is 0"),
         (["worker", str(made), "--data", str(tmp_path / "no.csv")], "no.csv, are not there"),
+        (["best", str(made), "--config", "--top", "2"], "--config prints the settings of one trial"),
+        (["worker", str(other / "thing")], "is a file, and no folder of a sweep"),
         (["worker", str(made), "--data", file], "is not the manifest that the sweep began with"),
         (["run", file, "--data.manifest", str(discs), "-o", str(other)], "holds other things than a sweep"),
         (["run", file, "--data.manifest", str(discs), "-o", str(made)], "another sweep 'six' already"),
@@ -211,9 +220,77 @@ def test_options_stand_above_the_file_and_the_file_above_config(sweep_file, disc
     command += ["--sn.num_fcn_blocks", "4", "-o", str(folder), "--workers", "0", "--no-plan"]
     assert main(command) == 0
     study = open_sweep(folder, "", "")
-    config = study.config(study.params(study.frozen()[0]))
+    config = study.config(study.params(study.found()[0]))
     assert (config.training.num_epochs, config.training.batch_size) == (7, 2)  # of the sweep file
     assert (config.sn.num_fcn_blocks, config.optimizer.weight_decay) == (4, 0.25)
+
+
+def test_a_config_stands_below_what_is_swept(made, sweep_file, discs, tmp_path, capsys):
+    """The settings of a winner are the base of the next sweep."""
+    assert main(["sweep", "best", str(made), "--config"]) == 0
+    base = tmp_path / "best.yaml"
+    base.write_text(capsys.readouterr().out)
+    folder = tmp_path / "next"
+    command = ["sweep", "run", str(sweep_file("lr: {values: [0.5, 0.25]}")), "--config", str(base), "-o", str(folder)]
+    assert main([*command, "--workers", "0", "--no-plan"]) == 0
+    study = open_sweep(folder, "", "")
+    assert [study.params(one) for one in study.found()] == [{"lr": 0.5}, {"lr": 0.25}]
+
+
+def test_a_sweep_that_was_refused_can_be_mended(sweep_file, discs, tmp_path, capsys):
+    folder = tmp_path / "sweep"
+    command = ["--data.manifest", str(discs), "-o", str(folder), "--workers", "0", "--no-plan"]
+    assert main(["sweep", "run", str(sweep_file("num_workers: {values: [-1, 0]}")), *command]) == 2
+    assert not folder.exists()
+    storage = open_storage("", folder)  # of one that was refused after it had been made
+    create_sweep(storage, "sweep", Definition(sweep=Sweep(parameters={"lr": Choice((1, 2))}, metric="val_loss")))
+    assert main(["sweep", "run", str(sweep_file("num_workers: {values: [0, 1]}")), *command]) == 0
+    assert len(open_sweep(folder, "", "").found()) == 2
+
+
+def test_data_that_moved(made, discs, tmp_path, capsys):
+    """The sweep is told where they are now; other data are refused before a worker starts."""
+    study = open_sweep(made, "", "")
+    study.use_manifest(str(tmp_path / "gone.csv"))
+    study.keep_manifest()
+    assert main(["sweep", "resume", str(made)]) == 2
+    assert "gone.csv, are not there: say where they are here with --data" in capsys.readouterr().err
+    assert main(["sweep", "resume", str(made), "--data", str(discs), "--workers", "0"]) == 0
+    assert open_sweep(made, "", "").sweep.settings["data.manifest"] == str(discs)
+
+
+def test_broken_files_of_a_sweep(made, capsys):
+    journal, address = made / "journal.log", made / "sweep.json"
+    whole = journal.read_text().splitlines()
+    journal.write_text("\n".join([*whole[:2], "garbage", *whole[3:]]) + "\n")
+    assert main(["sweep", "status", str(made)]) == 2
+    assert "journal.log is damaged" in capsys.readouterr().err
+    journal.unlink()
+    assert main(["sweep", "status", str(made)]) == 2
+    assert "has no journal.log any more" in capsys.readouterr().err
+    assert not journal.exists()
+    for text in ("[1]", "{"):
+        address.write_text(text)
+        assert main(["sweep", "status", str(made)]) == 2
+        assert "sweep.json is broken" in capsys.readouterr().err
+
+
+def test_a_finished_sweep_is_not_stopped(made, capsys):
+    assert main(["sweep", "stop", str(made)]) == 0
+    assert "is finished: there is nothing to stop" in capsys.readouterr().out
+    assert not open_sweep(made, "", "").stopping
+
+
+def test_the_live_view_fits_a_narrow_terminal(made):
+    summary = summarize_sweep(open_sweep(made, "", ""))
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    console.print(status_view(summary, 90.0))
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "six: 6 of 6 trials finished (6 complete); about 90 s left"
+    assert lines[1].strip() == "━" * 50
+    assert lines[2].startswith("best so far: trial")
+    assert len(lines) <= 4 + 6 + 1
+    assert max(map(len, lines)) <= 80
 
 
 def test_times_are_short():
@@ -254,28 +331,39 @@ def amid(study, name, but=()):
     """Wait until a worker is between the first and the last epoch of a trial, another than those, and return which."""
 
     def find():
-        for one in study.frozen(TrialState.RUNNING):
-            begun = one.user_attrs.get("worker", {}).get("name") == name and 1 <= len(one.intermediate_values) <= 3
-            if begun and slot(one) not in but:
-                return [slot(one)]
+        for one in study.found():
+            running = one.state is TrialState.RUNNING
+            begun = (
+                running
+                and one.user_attrs.get("worker", {}).get("name") == name
+                and 1 <= len(one.intermediate_values) <= 3
+            )
+            if begun and number_of(one) not in but:
+                return [number_of(one)]
         return None
 
     return wait_until(find)[0]
+
+
+def check_files(study, folder, interrupted):
+    """Each trial was trained by one worker at a time: its record has each epoch once."""
+    for one in summarize_sweep(study).trials:
+        events = read_record(folder / one.folder / "record.jsonl")
+        assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3, 4, 5]
+        if one.number in interrupted:
+            assert one.attempts == 2
+        kinds = Counter(event["event"] for event in events)
+        assert kinds == {"start": 1, "epoch": 5, "end": 1, **({"resume": 1} if one.number in interrupted else {})}
 
 
 def check_each_cell_once(study, folder, count, interrupted):
     """Each trial is complete once, and those that were interrupted have gone on from their checkpoint to equal ends."""
     trials = summarize_sweep(study).trials
     assert [one.state for one in trials] == ["complete"] * count
-    complete = Counter(slot(one) for one in study.frozen(TrialState.COMPLETE))
+    complete = Counter(number_of(one) for one in [one for one in study.found() if one.state is TrialState.COMPLETE])
     assert complete == Counter(range(count))
     assert len({str(sorted(one.params.items())) for one in trials}) == count
-    for one in trials:
-        events = read_record(folder / one.folder / "record.jsonl")
-        assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3, 4, 5]
-        if one.number in interrupted:
-            assert one.attempts == 2
-            assert [event["event"] for event in events].count("resume") == 1
+    check_files(study, folder, interrupted)
     again = interrupted[0]
     history = train(study.config(trials[again].params), folder / "uninterrupted", quiet=True)
     assert max(row["iou_score"] for row in history) == trials[again].value
@@ -318,6 +406,8 @@ def test_a_worker_that_is_silent_too_long_loses_its_trial_and_leaves_it(sweep_fi
     assert processes[0].wait(timeout=60) == 0
     assert f"trial {lost}: another worker has taken over" in (folder / "one.txt").read_text()
     assert [one.value for one in summarize_sweep(study).trials] == values
+    check_files(study, folder, [lost])
+    assert load_checkpoint(folder / f"trials/{lost:04d}" / "last.ckpt")["epoch"] == 5
 
 
 def test_sigterm_gives_the_trial_back(sweep_file, discs, tmp_path, start_worker):
@@ -329,9 +419,10 @@ def test_sigterm_gives_the_trial_back(sweep_file, discs, tmp_path, start_worker)
     process = start_worker(folder, "one")
     found = amid(study, "one")
     process.terminate()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == 0
+    assert "it ends after this epoch" in (folder / "one.txt").read_text()
     assert [one.state for one in summarize_sweep(study).trials] == ["waiting"] * 2
-    assert [outcome(one) for one in study.frozen()].count("given back") == 1
+    assert [outcome(one) for one in study.found()].count("given back") == 1
     assert main(["sweep", "worker", str(folder)]) == 0
     check_each_cell_once(study, folder, 2, [found])
 

@@ -67,7 +67,7 @@ def test_groups_that_mean_nothing_explain_nothing_on_average():
     draw = random.Random(1)
     shares = [explained([[draw.gauss(0, 1) for _ in range(4)] for _ in range(5)]) for _ in range(400)]
     assert statistics.fmean(shares) < 0.12  # a share that is not adjusted has 4 / 19 = 0.21
-    assert explained([[1.0, 1.0], [2.0, 2.0]]) == 1.0
+    assert explained([[1.0] * 4, [2.0] * 4]) == 1.0
 
 
 @pytest.mark.parametrize("groups", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[1.0, 1.0], [1.0, 1.0]]])

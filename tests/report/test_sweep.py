@@ -54,7 +54,7 @@ def known(number, width, pattern):
         seconds=90.0,
         predicted_peak=2 * GIB,
         measured_peak=GIB,
-        parameters=519744,
+        weights=519744,
         folder=f"trials/{number}",
         **fields,
     )

@@ -50,9 +50,10 @@ def test_a_wandb_file_is_read_as_it_is(tmp_path):
         parameters={
             "sn_num_fcn_blocks": Choice((4, 5)),
             "lr": Choice((0.1, "1e-2", 0.001)),  # as PyYAML reads it, and W&B
+            "training.num_epochs": Choice((7,)),
             "data.image_size": Choice(([32, 48], [64, 96])),
         },
-        settings={"training.batch_size": 3, "training.num_epochs": 7, "strategy": "dan"},
+        settings={"training.batch_size": 3, "strategy": "dan"},
         metric="val_loss",
         run_cap=5,
     )
@@ -117,12 +118,17 @@ def test_the_settings_of_the_command_count_too(tmp_path):
     command = f"command: ['${{env}}', python, -m, flexdan, train, --config, {base}, --num_epochs=9, '${{args}}']"
     sweep = read(tmp_path, "lr: {values: [1, 2]}\n  batch_size: {value: 3}", f"method: grid\n{command}\n")
     assert sweep.settings == {"optimizer.weight_decay": 0.1, "training.num_epochs": 9, "training.batch_size": 3}
+    swept = read(tmp_path, "num_epochs: {values: [1, 2]}", f"method: grid\n{command}\n")  # which wins
+    assert swept.settings == {"optimizer.weight_decay": 0.1}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("method: hyper\nparameters: {lr: {values: [1]}}", "has method 'hyper', but must have grid, random or bayes"),
+        (
+            "method: hyper\nparameters: {lr: {values: [1]}}",
+            "has the method 'hyper', but must have grid",
+        ),
         ("method: grid\nparameters: {lr: {min: 0.1, max: 1}}", "lr has any value from 0.1 to 1, which a grid"),
         ("method: grid\nparameters: {lr: {values: []}}", "values must be a list with something in it"),
         ("method: grid\nparameters: {lr: {values: [1, 1]}}", "lr has a value twice"),
@@ -137,14 +143,20 @@ def test_the_settings_of_the_command_count_too(tmp_path):
         ("method: random\nparameters: {lr: {distribution: log_uniform_values, min: 0, max: 1}}", "logarithm needs it"),
         ("method: random\nparameters: {lr: {min: a, max: b}}", "lr is .*could not convert"),
         (f"{LR}run_cap: 0", "run_cap 0, but it must be a whole number"),
+        (f"{LR}early_terminate: {{type: hyperband}}", "needs either min_iter, or both"),
+        (f"{LR}early_terminate: {{type: hyperband, min_iter: 1, s: 2}}", "needs either min_iter, or both"),
+        (f"{LR}early_terminate: hyperband", "needs `type: hyperband` or"),
+        (f"{LR}method: grid", "the key method is there twice"),
+        ("method: grid\nparameters: {lr: {min: 1, max: 2}, lr: {value: 2}}", "the key lr is there twice"),
+        ("method: grid\nparameters: {seed: {min: 0, max: 100000000}}", "the grid has 100,000,001 cells"),
         (f"{LR}early_stop: 1", "has early_stop, which is not supported"),
         (f"{LR}metric: iou", "metric 'iou', but it needs a name"),
         (f"{LR}metric: {{name: iou}}", "the metric 'iou', but must have one of"),
-        (f"{LR}metric: {{name: dice, goal: minimize}}", "goal 'minimize' for dice"),
+        (f"{LR}metric: {{name: dice, goal: minimize}}", "goal 'minimize' for dice, but it must be maximize"),
         (f"{LR}metric: {{name: dice, target: 1}}", "metric.target is not supported"),
-        (f"{LR}early_terminate: {{type: sh}}", "must be hyperband or median"),
+        (f"{LR}early_terminate: {{type: sh}}", "needs `type: hyperband` or"),
         (f"{LR}early_terminate: {{type: hyperband, strict: true}}", "early_terminate.strict is not supported"),
-        (f"{LR}early_terminate: {{type: hyperband, s: 2}}", "needs min_iter, or both"),
+        (f"{LR}early_terminate: {{type: hyperband, s: 2}}", "needs either min_iter, or both"),
         (f"{LR}command: [x, --learn, '1']", "command: unknown option 'learn'"),
     ],
 )
@@ -169,11 +181,21 @@ def sweep():
     assert is_sweep(path)
     sweep, _ = read_sweep(path)
     assert (sweep.method, sweep.run_cap, sweep.settings) == ("random", 3, {"training.num_epochs": 4})
-    for text, message in (("x = 1", "has no function sweep"), ("def sweep(): return 1", "returns a int")):
+    for text, message in (("x = 1", "has no function sweep"), ("def sweep(): return 1", "returns 1, which is no")):
         with pytest.raises(UserError, match=message):
             read_sweep(write(tmp_path, text, "mine.py"))
     with pytest.raises(UserError, match="no such file"):
         read_sweep(tmp_path / "other.py")
+    for text, message in (
+        ("def sweep(): return 1 / 0", "fails with ZeroDivisionError: division by zero"),
+        ("def sweep(:", "fails with SyntaxError"),
+        (
+            "from flexdan.experiments import Sweep\ndef sweep(): return Sweep(parameters={'lr': [1]})",
+            "must be a Choice",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_sweep(write(tmp_path, text, "mine.py"))
 
 
 @pytest.mark.parametrize(("name", "count"), [("3", 32), ("4", 120), ("5", 162)])

@@ -30,7 +30,7 @@ def test_more_workers_than_gpus_share_them():
 
 @pytest.mark.parametrize("workers", [-1, 9])
 def test_too_many_or_too_few_workers(workers):
-    with pytest.raises(UserError, match=r"--workers is -?[0-9]+, but must be 1 to 8"):
+    with pytest.raises(UserError, match=r"--workers is -?[0-9]+, but this machine has 8 cores"):
         places(workers, [], 8, "pc")
 
 
@@ -82,8 +82,9 @@ def test_workers_get_their_place_and_leave_a_log(fake, tmp_path):
     assert not crew.failed
 
 
-def test_a_worker_that_dies_is_started_again_a_few_times(fake, tmp_path):
+def test_a_worker_that_dies_is_started_again_a_few_times(fake, tmp_path, monkeypatch):
     fake("import os, signal\nprint('here')\nos.kill(os.getpid(), signal.SIGKILL)")
+    monkeypatch.setattr(launch, "RESTART", 0.01)
     said = []
     crew = Crew(folder=tmp_path, say=said.append)
     crew.start(places(1, [], 1, "pc"))
@@ -104,5 +105,42 @@ def test_dismissed_workers_end_by_sigterm(fake, tmp_path):
     crew.start([place])
     while not crew.log(place).read_text():
         time.sleep(0.05)
-    crew.dismiss()
+    crew.end()
+    crew.wait()
     assert not crew.working()
+    assert not crew.failed
+
+
+def test_workers_that_do_not_end_are_killed(fake, tmp_path):
+    fake("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)")
+    crew = Crew(folder=tmp_path)
+    place = places(1, [], 1, "pc")[0]
+    crew.start([place])
+    while not crew.log(place).read_text():
+        time.sleep(0.05)
+    crew.end()
+    crew.wait(0.1)
+    assert not any(member.process.poll() is None for member in crew._members)
+
+
+def test_a_mistake_of_the_user_is_not_repeated(fake, tmp_path):
+    fake("raise SystemExit(2)")
+    said = []
+    crew = Crew(folder=tmp_path, say=said.append)
+    crew.start(places(1, [], 1, "pc"))
+    finish(crew)
+    assert len(said) == 1
+    assert "ended with exit code 2, and is not started again" in said[0]
+    assert crew.failed
+
+
+def test_a_death_after_a_long_life_does_not_count(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "RESTART", 0.0)
+    monkeypatch.setattr(launch, "LONG_LIFE", 0.0)
+    file = tmp_path / "deaths"
+    fake(f"open({str(file)!r}, 'a').write('x')\nraise SystemExit(1 if len(open({str(file)!r}).read()) < 8 else 0)")
+    crew = Crew(folder=tmp_path, say=lambda line: None)
+    crew.start(places(1, [], 1, "pc"))
+    finish(crew)
+    assert len(file.read_text()) == 8
+    assert not crew.failed

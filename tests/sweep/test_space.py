@@ -5,7 +5,7 @@ import pytest
 from flexdan.config import RunConfig, UserError, changed_settings
 from flexdan.experiments import Choice, Range, Sweep
 from flexdan.sweep import Space, cell_name
-from flexdan.sweep.space import decode, encode
+from flexdan.sweep.space import encode
 
 
 def test_params_stand_above_the_fixed_settings_and_those_above_the_defaults():
@@ -36,7 +36,7 @@ def test_smoke_scale_makes_every_trial_small():
     ("parameters", "settings", "message"),
     [
         ({"lr": Choice((1, 2)), "optimizer.lr": Choice((1, 2))}, {}, "lr and optimizer.lr are the same setting"),
-        ({"lr": Choice((1, 2))}, {"optimizer.lr": 3}, "optimizer.lr is 3 and is also swept"),
+        ({"lr": Choice((1, 2))}, {"optimizer.lr": 3}, "optimizer.lr is fixed to 3 and is also swept as lr"),
         ({"lrr": Choice((1, 2))}, {}, "unknown setting 'lrr'"),
         ({"num_epochs": Choice(("many", 2))}, {}, "num_epochs"),
     ],
@@ -55,17 +55,47 @@ def test_a_value_that_is_not_allowed_is_refused_where_it_is_used():
 
 @pytest.mark.parametrize("values", [(1, 2.5, "a"), (True, False), ([224, 332], [32, 48]), ("1", 1)])
 def test_values_survive_optuna(values):
-    space = Choice(values)
-    held = [encode(space, value) for value in values]
+    held = [encode(value) for value in values]
     assert all(isinstance(value, bool | int | float | str) for value in held)
-    back = [decode(space, value) for value in json.loads(json.dumps(held))]
+    space = Space(Sweep(parameters={"sn.model_args.x": Choice(values)}))
+    back = [space.decode("sn.model_args.x", value) for value in json.loads(json.dumps(held))]
     assert back == list(values)
     assert [type(value) for value in back] == [type(value) for value in values]
 
 
+@pytest.mark.parametrize("method", ["grid", "random"])
+@pytest.mark.parametrize(
+    "space", [Choice((4, 2)), Range(low=2, high=4, integer=True), Range(low=3, high=10**9, integer=True)]
+)
+def test_values_that_are_not_allowed_are_found_before_anything_runs(method, space):
+    sweep = Sweep(parameters={"seed": Choice((1, 2)), "sn_num_fcn_blocks": space}, method=method, run_cap=9)
+    if isinstance(space, Range) and space.high > 4:
+        Space(sweep).check()
+        return
+    with pytest.raises(UserError, match=r"sn\.num_fcn_blocks is 2"):
+        Space(sweep).check()
+
+
 def test_whole_numbers_stay_whole():
-    assert decode(Range(low=2, high=5, integer=True), 3.0) == 3
-    assert isinstance(decode(Range(low=2, high=5, integer=True), 3.0), int)
+    found = Space(Sweep(parameters={"batch_size": Range(low=2, high=5, integer=True)})).decode("batch_size", 3.0)
+    assert found == 3
+    assert isinstance(found, int)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "gird"}, "method of a sweep is 'gird'"),
+        ({"parameters": {"lr": Range(low=1, high=8, step=2, log=True)}, "method": "random"}, "steps of 2"),
+        ({"parameters": {"lr": Range(low=1, high=8, step=-1)}}, "steps of -1"),
+        ({"parameters": {"lr": Range(low=2.5, high=3.9, integer=True)}}, "whole numbers need whole ends"),
+        ({"parameters": {"lr": Range(low=1, high=float("inf"))}, "method": "random"}, "must be finite"),
+        ({"parameters": {"lr": Choice(())}}, "no values to choose from"),
+    ],
+)
+def test_sweeps_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        Sweep(**({"parameters": {"lr": Choice((1, 2))}} | changes))
 
 
 def test_a_sweep_survives_json():

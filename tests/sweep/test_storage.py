@@ -73,7 +73,7 @@ def test_a_sweep_through_the_grpc_proxy(tmp_path):
             thread.join()
         study = SweepStudy(open_storage(url, tmp_path), "far")
         assert [one.state for one in summarize_sweep(study).trials] == ["complete"] * 6
-        assert len(study.frozen()) == 6
+        assert len(study.found()) == 6
     finally:
         server.stop(None)
 
@@ -81,6 +81,9 @@ def test_a_sweep_through_the_grpc_proxy(tmp_path):
 def test_passwords_are_hidden():
     assert hide_password("postgresql://me:secret@host:5432/db") == "postgresql://me@host:5432/db"
     assert hide_password("postgresql://me@host/db") == "postgresql://me@host/db"
+    assert hide_password("postgresql://me@host/db?password=secret&sslmode=require") == (
+        "postgresql://me@host/db?sslmode=require"
+    )
     assert hide_password("") == ""
 
 

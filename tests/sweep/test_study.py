@@ -11,8 +11,10 @@ from tests.sweep.conftest import GRID, reopen
 from flexdan.config import UserError
 from flexdan.experiments import Choice, Pruner, Range, Sweep
 from flexdan.sweep import Definition, SweepStudy, create_sweep, open_storage, prepare, summarize_sweep
+from flexdan.sweep.attempts import MAX_LOST, number_of, outcome
 from flexdan.sweep.machine import this_process
-from flexdan.sweep.study import MAX_LOST, build_pruner, outcome, slot
+from flexdan.sweep.sampling import build_pruner, build_sampler
+from flexdan.sweep.study import Slot
 
 RANDOM = Sweep(
     parameters={
@@ -55,7 +57,7 @@ def test_a_finished_grid_reopened_runs_nothing_again(make_study, tmp_path):
     take_all(make_study())
     again = make_study()
     assert again.take("me") is None
-    assert len(again.frozen()) == 6
+    assert len(again.found()) == 6
 
 
 def test_a_larger_cap_adds_the_rest(make_study):
@@ -70,7 +72,7 @@ def test_creation_that_broke_off_is_made_up_for(make_study, tmp_path):
     full = study.add
     study.add = lambda slots: full(list(slots)[:4])
     prepare(study, 1)
-    assert len(reopen(tmp_path).frozen()) == 4
+    assert len(reopen(tmp_path).found()) == 4
     assert take_all(make_study()) == list(GRID.cells())
 
 
@@ -78,7 +80,7 @@ def test_two_creations_at_once_run_every_cell_once(make_study, tmp_path):
     one, other = make_study(), reopen(tmp_path)
     other.missing = lambda: list(range(6))  # as it was before the first one had added them
     prepare(other, 1)
-    assert len(one.frozen()) == 12
+    assert len(one.found()) == 12
     assert sorted(map(str, take_all(one))) == sorted(map(str, GRID.cells()))
     assert states(one) == ["complete"] * 6
 
@@ -105,12 +107,12 @@ def test_a_dead_workers_trial_waits_again_with_its_values(make_study, tmp_path):
     study = make_study()
     first = study.take("me")
     die(study, first)
-    study.rescue()
-    study.rescue()  # has nothing more to do
+    study.rescue(study.found())
+    study.rescue(study.found())  # has nothing more to do
     assert states(study) == ["waiting"] * 6
-    assert len(study.frozen()) == 7
-    lost, retry = study.frozen()[0], study.frozen()[6]
-    assert (lost.state, outcome(lost), slot(retry)) == (TrialState.FAIL, "lost", 0)
+    assert len(study.found()) == 7
+    lost, retry = study.found()[0], study.found()[6]
+    assert (lost.state, outcome(lost), number_of(retry)) == (TrialState.FAIL, "lost", 0)
     assert retry.params == lost.params
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -121,9 +123,9 @@ def test_a_dead_workers_trial_waits_again_with_its_values(make_study, tmp_path):
 def test_two_that_rescue_at_once_put_back_one_trial(make_study, tmp_path):
     study = make_study()
     die(study, study.take("me"))
-    study.rescue()
-    study._try_again(0, study.frozen()[0])  # as one would that had looked before the other was done
-    assert len(study.frozen()) == 8
+    study.rescue(study.found())
+    study._try_again(study.found()[0], {})  # as one would that had looked before the other was done
+    assert len(study.found()) == 8
     assert sorted(map(str, take_all(study))) == sorted(map(str, GRID.cells()))
 
 
@@ -131,7 +133,7 @@ def test_a_rescue_that_broke_off_is_made_up_for(make_study):
     study = make_study()
     first = study.take("me")
     study.storage.set_trial_state_values(first._trial_id, state=TrialState.FAIL)  # and dies
-    study.rescue()
+    study.rescue(study.found())
     assert sorted(map(str, take_all(study))) == sorted(map(str, GRID.cells()))
 
 
@@ -140,7 +142,7 @@ def test_a_worker_that_died_between_result_and_state_has_finished(make_study):
     first = study.take("me")
     study.storage.set_trial_user_attr(first._trial_id, "result", {"outcome": "complete", "value": 0.75, "epoch": 2})
     die(study, first)
-    study.rescue()
+    study.rescue(study.found())
     best = summarize_sweep(study).trials[0]
     assert (best.state, best.value, best.epoch) == ("complete", 0.75, 2)
     assert len(take_all(study)) == 5
@@ -150,14 +152,14 @@ def test_a_trial_in_which_every_worker_dies_fails_and_can_be_tried_again(make_st
     study = make_study(replace(GRID, parameters={"lr": Choice((0.1,))}))
     for _ in range(MAX_LOST):
         die(study, study.take("me"))
-        study.rescue()
+        study.rescue(study.found())
     assert study.take("me") is None
     only = summarize_sweep(study).trials[0]
     assert (only.state, only.attempts) == ("failed", MAX_LOST)
     assert "workers have died in it" in only.error
     assert study.retry_failed() == 1
     die(study, study.take("me"))
-    study.rescue()
+    study.rescue(study.found())
     assert len(take_all(study)) == 1
     assert states(study) == ["complete"]
 
@@ -168,23 +170,30 @@ def test_a_worker_of_another_machine_is_dead_when_its_signs_stop(make_study, mon
     monkeypatch.setattr("flexdan.sweep.machine.time.monotonic", lambda: clock[0])
     first = study.take("me")
     study.storage.set_trial_user_attr(first._trial_id, "worker", {"name": "far", **ELSEWHERE})
-    for now, sign in ((0, 1), (50, 2), (100, 3), (150, 3)):
+    for now, sign in ((0, 1), (14, 2), (28, 3), (42, 3), (56, 3), (70, 3), (84, 3)):
         clock[0] = now
         study.storage.set_trial_user_attr(first._trial_id, "heartbeat", sign)
-        study.rescue()
-        assert study.frozen()[0].state is TrialState.RUNNING
-    clock[0] = 161
-    study.rescue()
-    assert outcome(study.frozen()[0]) == "lost"
+        study.rescue(study.found())
+        assert study.found()[0].state is TrialState.RUNNING
+    clock[0] = 140  # after a break, in which signs may have come and gone
+    study.rescue(study.found())
+    assert study.found()[0].state is TrialState.RUNNING
+    for now in range(154, 200, 14):
+        clock[0] = now
+        study.rescue(study.found())
+    assert study.found()[0].state is TrialState.RUNNING
+    clock[0] = 201
+    study.rescue(study.found())
+    assert outcome(study.found()[0]) == "lost"
 
 
 def test_what_a_lost_worker_still_reports_is_not_counted(make_study):
     study = make_study()
     first = study.take("me")
     die(study, first)
-    study.rescue()
+    study.rescue(study.found())
     study.close(first._trial_id, {"outcome": "complete", "value": 9.9})
-    assert outcome(study.frozen()[0]) == "lost"
+    assert outcome(study.found()[0]) == "lost"
     assert max(one.value or 0 for one in summarize_sweep(study).trials) == 0
 
 
@@ -285,8 +294,93 @@ def test_a_storage_without_the_sweep_says_so(tmp_path):
 
 def test_pruners_of_optuna():
     sweep = replace(GRID, settings={"training.num_epochs": 27})
-    assert isinstance(build_pruner(None, sweep), optuna.pruners.NopPruner)
-    hyperband = build_pruner(Pruner(kind="hyperband", min_epochs=3), sweep)
+    assert isinstance(build_pruner(sweep), optuna.pruners.NopPruner)
+    hyperband = build_pruner(replace(sweep, pruner=Pruner(kind="hyperband", min_epochs=3)))
     assert (hyperband._min_resource, hyperband._max_resource, hyperband._reduction_factor) == (3, 27, 3)
-    median = build_pruner(Pruner(kind="median", min_epochs=4, startup_trials=2), sweep)
+    median = build_pruner(replace(sweep, pruner=Pruner(kind="median", min_epochs=4, startup_trials=2)))
     assert (median._n_warmup_steps, median._n_startup_trials) == (4, 2)
+
+
+def test_a_worker_that_dies_with_a_duplicate_in_its_hands_runs_nothing_twice(make_study, tmp_path):
+    one, other = make_study(), reopen(tmp_path)
+    other.missing = lambda: list(range(6))
+    prepare(other, 1)
+    for number in range(6):  # complete all that count
+        trial = one.take("me")
+        one.close(trial._trial_id, {"outcome": "complete", "value": 0.1 * number})
+    duplicate = one.found()[6]
+    one.storage.set_trial_state_values(duplicate._trial_id, state=TrialState.RUNNING)
+    one._sign(duplicate._trial_id, "me")
+    die(one, optuna.Trial(optuna.load_study(study_name="test", storage=one.storage), duplicate._trial_id))
+    assert one.take("me") is None
+    assert outcome(one.found()[6]) == "lost"
+    assert [one.state for one in summarize_sweep(other).trials] == ["complete"] * 6
+    assert len(other.found()) == 12
+    assert other.to_do() == (False, False)
+
+
+def test_duplicates_that_were_found_infeasible_hide_no_result(make_study, tmp_path):
+    study = make_study()
+    take_all(study)
+    study.add([Slot(number=0, params=next(GRID.cells()), plan={}, infeasible="too small a machine")])
+    assert states(study) == ["complete"] * 6
+
+
+def test_a_retry_that_is_lost_beside_its_duplicate_is_not_forgotten(make_study):
+    study = make_study(replace(GRID, parameters={"lr": Choice((0.1,))}))
+    die(study, study.take("me"))
+    study.rescue(study.found())
+    study._try_again(study.found()[0], {})
+    retry = study.take("me")
+    assert number_of(study.storage.get_trial(retry._trial_id)) == 0
+    die(study, retry)
+    assert study.to_do() == (False, True)
+    assert len(take_all(study)) == 1
+    assert states(study) == ["complete"]
+
+
+def test_draws_of_a_worker_that_died_amid_them_begin_anew(make_study, tmp_path):
+    whole = make_study(RANDOM, tmp_path / "a").take("me")
+    study = make_study(RANDOM, tmp_path / "b")
+    trial_id = study.found()[0]._trial_id
+    study._get(trial_id, "me")
+    partly = optuna.Trial(
+        optuna.load_study(study_name="test", storage=study.storage, sampler=build_sampler(RANDOM, 0)), trial_id
+    )
+    partly.suggest_float("lr", 1e-4, 0.1, log=True)
+    die(study, partly)
+    study.rescue(study.found())
+    retry = next(one for one in study.found() if one.number == 12)
+    assert retry.params == {}
+    for _ in range(11):
+        study.take("me")
+    assert study.take("me").params == whole.params
+
+
+def test_infeasible_trials_can_be_tried_again(make_study, tmp_path):
+    study = make_study()
+    study.add([Slot(number=6, params={"sn_num_fcn_blocks": 3, "lr": 0.1}, plan={"memory": 1}, infeasible="too large")])
+    assert states(study)[6] == "infeasible"
+    assert study.retry_failed() == 1
+    assert states(study)[6] == "waiting"
+    assert "plan" not in study.found()[-1].user_attrs
+
+
+def test_what_may_change_is_told(tmp_path):
+    storage = open_storage("", tmp_path)
+    assert create_sweep(storage, "a", Definition(sweep=GRID, memory=100)) == []
+    SweepStudy(storage, "a").add([Slot(number=0, params=next(GRID.cells()), plan={})])
+    notes = create_sweep(storage, "a", Definition(sweep=GRID, memory=200, grace=60))
+    assert notes == [
+        "the memory of a trial was 100 and is now 200; what is recorded stays",
+        "the time after which a worker counts as dead was 120.0 and is now 60; what is recorded stays",
+    ]
+
+
+def test_the_state_of_the_clock_does_not_tell_who_is_dead(make_study, monkeypatch):
+    """The start of a process is counted from the boot, not from the time of day."""
+    study = make_study()
+    study.take("me")
+    monkeypatch.setattr("flexdan.sweep.machine.time.time", lambda: 0.0)
+    study.rescue(study.found())
+    assert study.found()[0].state is TrialState.RUNNING

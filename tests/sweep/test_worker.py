@@ -10,9 +10,11 @@ from flexdan.config import UserError
 from flexdan.config.errors import RunError
 from flexdan.experiments import Choice, Pruner
 from flexdan.memory import DEVICES, PlanRow
-from flexdan.sweep import summarize_sweep, worker
-from flexdan.sweep.study import outcome
-from flexdan.sweep.worker import STOPPED, MemoryGuard, describe_failure, summarize
+from flexdan.sweep import guard, summarize_sweep, worker
+from flexdan.sweep.attempts import outcome
+from flexdan.sweep.guard import MemoryGuard
+from flexdan.sweep.heartbeat import LostError
+from flexdan.sweep.worker import describe_failure, summarize
 
 
 def test_every_trial_is_trained_and_recorded(make_study, tmp_path):
@@ -148,13 +150,13 @@ def test_a_stop_after_the_epoch_gives_the_trial_back(make_study, tmp_path):
             time.sleep(0.05)
             history.append({"epoch": len(history) + 1, "iou_score": 0.5, "seconds": 1.0})
             told = watch(history[-1])
-        assert told == STOPPED
+        assert told == "the sweep was stopped"
         return history
 
     work(study, tmp_path, train)
     states = [one.state for one in summarize_sweep(study).trials]
     assert states == ["waiting"] * 6
-    assert [outcome(one) for one in study.frozen()].count("given back") == 1
+    assert [outcome(one) for one in study.found()].count("given back") == 1
     assert work(study, tmp_path) == []  # it is still stopped
     study.stop("")
     assert len(work(study, tmp_path)) == 6
@@ -189,12 +191,12 @@ def test_a_worker_that_slept_too_long_leaves_its_trial_alone(make_study, tmp_pat
 
     def sleep(config, folder, watch):
         other = reopen(tmp_path)
-        running = other.frozen()[0]
+        running = other.found()[0]
         other.storage.set_trial_state_values(running._trial_id, state=worker.optuna.trial.TrialState.FAIL)
         time.sleep(0.4)
-        assert watch(rows([0.7])[0]) == worker.LOST
         study.stop("trial")
-        return rows([0.7])
+        watch.confirm()
+        raise AssertionError("it goes on")
 
     assert work(study, tmp_path, sleep) == ["trial 0: another worker has taken over"]
     assert summarize_sweep(study).trials[0].value is None
@@ -206,7 +208,7 @@ def test_signs_of_life_come_while_a_trial_runs(make_study, tmp_path):
 
     def train(config, folder, watch):
         for _ in range(5):
-            signs.append(reopen(tmp_path).frozen()[0].user_attrs["heartbeat"])
+            signs.append(reopen(tmp_path).found()[0].user_attrs["heartbeat"])
             time.sleep(0.25)
         return made_up(config, folder, watch)
 
@@ -226,7 +228,7 @@ def test_a_worker_waits_for_the_trials_of_others(make_study, tmp_path, monkeypat
     def die():
         time.sleep(0.3)
         other.storage.set_trial_user_attr(
-            trial._trial_id, "worker", {**other.frozen()[0].user_attrs["worker"], "pid": 2**22 + 1}
+            trial._trial_id, "worker", {**other.found()[0].user_attrs["worker"], "pid": 2**22 + 1}
         )
 
     thread = threading.Thread(target=die)
@@ -263,17 +265,17 @@ def test_memory_is_checked_before_a_trial(make_study, tmp_path, monkeypatch):
 def test_what_was_planned_for_as_little_memory_is_not_planned_again(make_study, monkeypatch):
     study = make_study()
     study.definition = replace(study.definition, plan=True)
-    monkeypatch.setattr(worker, "machine", lambda config: (DEVICES["cpu"], 1000))
-    monkeypatch.setattr(worker.Planner, "check", lambda *_: PlanRow(name="", memory=0, verdict="does not fit"))
-    monkeypatch.setattr(worker, "resolve_shape", lambda config: (config, ""))
-    plan = {"device": "cpu", "memory": 500, "peak": 400, "parameters": 7}
+    monkeypatch.setattr(guard, "machine", lambda config: (DEVICES["cpu"], 1000))
+    monkeypatch.setattr(guard.Planner, "check", lambda *_: PlanRow(name="", memory=0, verdict="does not fit"))
+    monkeypatch.setattr(guard, "resolve_shape", lambda config: (config, ""))
+    plan = {"device": "cpu", "memory": 500, "peak": 400, "weights": 7}
     config = study.config(next(GRID.cells()))
-    assert MemoryGuard(study, 2).ask(config, plan).verdict == "fits"
-    assert MemoryGuard(study, 3).ask(config, plan).verdict == "does not fit"
-    assert MemoryGuard(study, 2).ask(config, {**plan, "device": "gpu"}).verdict == "does not fit"
-    assert MemoryGuard(study, 2).ask(config, None).verdict == "does not fit"
+    assert MemoryGuard(study.definition, 2).ask(config, plan).verdict == "fits"
+    assert MemoryGuard(study.definition, 3).ask(config, plan).verdict == "does not fit"
+    assert MemoryGuard(study.definition, 2).ask(config, {**plan, "device": "gpu"}).verdict == "does not fit"
+    assert MemoryGuard(study.definition, 2).ask(config, None).verdict == "does not fit"
     study.definition = replace(study.definition, plan=False)
-    assert MemoryGuard(study, 3).ask(config, plan) is None
+    assert MemoryGuard(study.definition, 3).ask(config, plan) is None
 
 
 def test_an_error_without_words_has_its_name():
@@ -283,3 +285,113 @@ def test_an_error_without_words_has_its_name():
         "error": "KeyError: KeyError",
         "traceback": "",
     }
+
+
+def test_a_trial_is_confirmed_before_anything_is_written(make_study, tmp_path):
+    """Also where the first word that it is lost comes from a report."""
+    study = make_study()
+
+    def train(config, folder, watch):
+        watch.confirm()
+        other = reopen(tmp_path)
+        other.storage.set_trial_state_values(other.found()[0]._trial_id, state=worker.optuna.trial.TrialState.FAIL)
+        watch(rows([0.7])[0])
+        study.stop("trial")
+        with pytest.raises(LostError):
+            watch.confirm()
+        raise LostError
+
+    assert work(study, tmp_path, train) == ["trial 0: another worker has taken over"]
+
+
+def test_training_waits_while_the_storage_is_out_of_reach_for_too_long(make_study, tmp_path, monkeypatch):
+    monkeypatch.setattr("flexdan.sweep.heartbeat.PAUSE", 0.05)
+    study = make_study(replace(GRID, parameters={"lr": Choice((0.1,))}), grace=1.0)
+    beat, away = study.beat, threading.Event()
+
+    def beat_or_not(trial_id):
+        if away.is_set():
+            raise ConnectionError("away")
+        beat(trial_id)
+
+    study.beat = beat_or_not
+    waited = []
+
+    def train(config, folder, watch):
+        away.set()
+        begun = time.monotonic()
+        watch.confirm()  # for three quarters of the time nobody else can have taken it
+        assert time.monotonic() - begun < 0.5
+        time.sleep(0.9)
+        threading.Timer(0.5, away.clear).start()
+        begun = time.monotonic()
+        watch.confirm()
+        waited.append(time.monotonic() - begun)
+        return made_up(config, folder, watch)
+
+    work(study, tmp_path, train)
+    assert waited[0] > 0.4
+    assert summarize_sweep(study).trials[0].state == "complete"
+
+
+def test_a_storage_that_is_away_between_trials_is_waited_for(make_study, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "PAUSE", 0.01)
+    study = make_study()
+    take, calls = study.take, []
+
+    def take_or_not(name):
+        calls.append(name)
+        if len(calls) in (2, 3, 4):
+            raise ConnectionError("the server is away")
+        return take(name)
+
+    study.take = take_or_not
+    said = work(study, tmp_path)
+    assert [one.state for one in summarize_sweep(study).trials] == ["complete"] * 6
+    assert sum(line.startswith("the storage is out of reach") for line in said) == 3
+
+
+def test_a_worker_that_is_asked_to_end_gives_its_trial_back_after_the_epoch(make_study, tmp_path):
+    study, asked = make_study(), threading.Event()
+    epochs = []
+
+    def train(config, folder, watch):
+        asked.set()
+        history = []
+        for row in rows([0.1, 0.2, 0.3]):
+            history.append(row)
+            epochs.append(row["epoch"])
+            if watch(row):
+                break
+        return history
+
+    work(study, tmp_path, train, ending=asked.is_set)
+    assert epochs == [1]
+    assert [outcome(one) for one in study.found()].count("given back") == 1
+    assert study.to_do() == (True, False)
+
+
+def test_a_record_that_cannot_be_read_does_not_kill_the_worker(make_study, tmp_path):
+    folder = tmp_path / "trials" / "0000"
+    folder.mkdir(parents=True)
+    (folder / "last.ckpt").write_text("x")
+    (folder / "record.jsonl").write_text("no json\n{}\n")
+    study = make_study()
+    assert len(work(study, tmp_path)) == 6
+    assert {one.state for one in summarize_sweep(study).trials} == {"complete"}
+
+
+def test_the_memory_of_drawn_trials_is_told(make_study, tmp_path):
+    sweep = replace(
+        GRID,
+        parameters={"lr": Choice((0.1, 0.2))},
+        method="random",
+        run_cap=2,
+        settings={"sn.num_fcn_blocks": 3, "sn.first_layer_out_channels": 2, "data.image_size": (32, 32)},
+    )
+    study = make_study(sweep)
+    study.definition = replace(study.definition, plan=True, memory=700 * 2**20, device="cpu")
+    work(study, tmp_path, lambda config, folder, watch: rows([0.5]))
+    summary = summarize_sweep(study)
+    assert summary.memory == 700 * 2**20
+    assert all(0 < one.predicted_peak < summary.memory for one in summary.trials)

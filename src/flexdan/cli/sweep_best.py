@@ -44,7 +44,9 @@ def run(argv: Sequence[str]) -> int:
     found = {one.number: one for one in summary.trials}
     if options.trial is not None and options.trial not in found:
         raise UserError(f"--trial is {options.trial}, but the sweep has the trials 0 to {max(found, default=0)}")
-    ranking = [found[options.trial]] if options.trial is not None else list(summary.ranking)
+    if options.config and options.top > 1:
+        raise UserError(f"--top is {options.top}, but --config prints the settings of one trial")
+    ranking = [found[options.trial]] if options.trial is not None else list(summary.ranking or summary.standing)
     if not ranking:
         raise UserError(f"no trial of {study.name} has a value yet: `flexdan sweep status {options.folder}` shows them")
     if options.config:

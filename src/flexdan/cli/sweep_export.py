@@ -20,7 +20,7 @@ EXAMPLES = """\
   flexdan sweep export sweeps/first | head"""
 
 FIELDS = (  # of `Trial`, one column each, beside parameters and metrics
-    *("seconds", "worker", "attempts", "predicted_peak", "measured_peak", "parameters", "error", "folder"),
+    *("seconds", "worker", "attempts", "predicted_peak", "measured_peak", "weights", "error", "folder"),
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import ADDRESS, STORAGE_HELP, WORKERS_HELP, storage_url, write_address
+from flexdan.cli.sweeps import ADDRESS, STORAGE_HELP, WORKERS_HELP, read_address, storage_url, write_address
 from flexdan.config import UserError, add_settings, changed_settings, parse_command
 from flexdan.config.files import check_folder
 
@@ -78,7 +78,7 @@ def run(argv: Sequence[str]) -> int:
     folder = Path(arguments.output or f"sweeps/{Path(arguments.file or f'experiment{arguments.experiment}').stem}")
     check_folder(folder)
 
-    from flexdan.cli.sweep_watch import run_crew
+    from flexdan.cli.sweep_watch import local_places, run_crew
     from flexdan.memory import find_device, parse_memory
     from flexdan.sweep import Definition, Space, SweepStudy, create_sweep, open_storage
 
@@ -86,10 +86,13 @@ def run(argv: Sequence[str]) -> int:
         raise UserError(f"--grace is {arguments.grace:g}, but must be 1 second at least")
     if arguments.device:
         find_device(arguments.device)
-    Space(sweep, arguments.scale == "smoke")
-    name = arguments.name or folder.resolve().name
+    where = local_places(arguments.workers)
+    space = Space(sweep, arguments.scale == "smoke")
+    swept = space.swept
+    space.check()
+    name = arguments.name or read_address(folder).get("name") or folder.resolve().name
     _refuse_other_things(folder)
-    if arguments.scale == "smoke" and "data.manifest" not in Space(sweep).swept:
+    if arguments.scale == "smoke" and "data.manifest" not in swept:
         from flexdan.cli.smoke_data import draw_few
 
         few = str(draw_few(sweep.settings.get("data.manifest", ""), folder))
@@ -100,15 +103,16 @@ def run(argv: Sequence[str]) -> int:
         plan=not arguments.no_plan,
         memory=parse_memory(arguments.memory) if arguments.memory else None,
         device=arguments.device,
-        manifest_sha256=_manifest_hash(sweep),
+        manifest_sha256="" if "data.manifest" in swept else _manifest_hash(sweep),
         grace=arguments.grace,
     )
     folder.mkdir(parents=True, exist_ok=True)
     url = storage_url(folder, arguments.storage)
     storage = open_storage(url, folder)
-    create_sweep(storage, name, definition)
+    for note in create_sweep(storage, name, definition):
+        print(f"note: {note}")
     write_address(folder, name, url)
-    return run_crew(SweepStudy(storage, name), folder, url, arguments.workers)
+    return run_crew(SweepStudy(storage, name), folder, url, where)
 
 
 def _read(arguments: Any) -> "tuple[Sweep, list[str]]":
@@ -130,7 +134,11 @@ def _with_options(
     """Return the sweep with the settings of --config below and those of the command line above its own."""
     below: dict[str, Any] = {}
     if arguments.config:
-        below = changed_settings(parse_command(parser, ["--config", arguments.config])[1])
+        from flexdan.sweep import Space
+
+        swept = Space(sweep).swept
+        found = changed_settings(parse_command(parser, ["--config", arguments.config])[1])
+        below = {name: value for name, value in found.items() if name not in swept}
         argv = _without_config(argv)
     _, config, notes = parse_command(parser, argv, base={**below, **sweep.settings})
     settings = changed_settings(config)
@@ -138,7 +146,7 @@ def _with_options(
         if settings.get(name):
             settings[name] = str(Path(settings[name]).absolute())
     cap = sweep.run_cap if arguments.trials is None else arguments.trials
-    return replace(sweep, settings=settings, run_cap=cap, seed=config.seed), notes
+    return replace(sweep, settings=settings, run_cap=cap, seed=settings.get("seed", sweep.seed)), notes
 
 
 def _without_config(argv: Sequence[str]) -> list[str]:
@@ -151,10 +159,7 @@ def _without_config(argv: Sequence[str]) -> list[str]:
 
 def _manifest_hash(sweep: "Sweep") -> str:
     from flexdan.data import file_sha256
-    from flexdan.sweep import Space
 
-    if "data.manifest" in Space(sweep).swept:
-        return ""
     manifest = sweep.settings.get("data.manifest", "")
     if not manifest:
         raise UserError("there are no data: say --data.manifest FILE, see `flexdan data import --help`")
@@ -164,6 +169,6 @@ def _manifest_hash(sweep: "Sweep") -> str:
 
 
 def _refuse_other_things(folder: Path) -> None:
-    ours = (folder / ADDRESS).is_file() or (folder / "smoke.csv").is_file()
-    if folder.is_dir() and any(folder.iterdir()) and not ours:
+    ours = {ADDRESS, "journal.log", "smoke.csv", "data"}  # the last three of a creation that broke off
+    if folder.is_dir() and (names := {path.name for path in folder.iterdir()}) and not names & ours:
         raise UserError(f"{folder} holds other things than a sweep: name another folder with -o, or empty this one")

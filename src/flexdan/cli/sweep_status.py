@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
     summary = summarize_sweep(study)
     print(headline(summary, seconds_left(summary.trials)))
     print(best_line(summary))
-    if study.stopping:
+    if study.stopping and any(study.to_do()):
         print(f"stopped after the current {study.stopping}s: flexdan sweep resume {options.folder}")
     print()
     print_table(STATUS_HEADER, status_rows(summary.trials), numbers=(0, 3, 5, 6))

@@ -26,7 +26,12 @@ def run(argv: Sequence[str]) -> int:
     """Ask for it."""
     options = make_parser().parse_args(argv)
     study = open_sweep(options.folder, options.storage, options.name)
+    if not any(study.to_do()):
+        print(f"{study.name} is finished: there is nothing to stop")
+        return 0
     study.stop(options.after)
-    wait = f"within {study.definition.grace / 8:.0f} s and their current epoch" if options.after == "epoch" else "then"
-    print(f"all workers end after their current {options.after}, {wait}: flexdan sweep resume {options.folder}")
+    from flexdan.sweep import SIGNS
+
+    hear = f", which they hear of within {study.definition.grace / SIGNS:.0f} s" * (options.after == "epoch")
+    print(f"all workers end after their current {options.after}{hear}; then: flexdan sweep resume {options.folder}")
     return 0

@@ -5,10 +5,9 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import add_sweep_arguments, open_sweep, read_address, storage_url, write_address
+from flexdan.cli.sweeps import add_sweep_arguments, check_data, open_sweep, read_address, storage_url, write_address
 from flexdan.config.errors import UserError
 from flexdan.config.files import check_folder
 
@@ -18,7 +17,7 @@ machines may work on one sweep; each trial is run once. `flexdan sweep run` star
 
 A worker that dies loses its trial to another one, which goes on from the last epoch where it finds the checkpoint: on a
 disk that both see, else from the start. So a worker stays until the others have finished too, unless --no-wait says
-otherwise. On SIGTERM or Ctrl-C it gives its trial back and ends.
+otherwise. On SIGTERM or Ctrl-C it gives its trial back after the current epoch and ends; on a second one at once.
 
 On another machine FOLDER may be new: --storage and --name tell where the sweep is, --data where its manifest is. The
 password of a database may be in PGPASSWORD, or in FLEXDAN_STORAGE with the whole address, instead of --storage."""
@@ -48,6 +47,8 @@ def run(argv: Sequence[str]) -> int:
     for name, value, least in (("--share", options.share, 1), ("--threads", options.threads, 0)):
         if value < least:
             raise UserError(f"{name} is {value}, but must be {least} at least")
+    if options.folder.is_file():
+        raise UserError(f"{options.folder} is a file, and no folder of a sweep")
     check_folder(options.folder)
     study = open_sweep(options.folder, options.storage, options.name)
     if not read_address(options.folder):
@@ -59,8 +60,8 @@ def run(argv: Sequence[str]) -> int:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    _check_data(study, options.data)
-    signal.signal(signal.SIGTERM, _interrupt)
+    check_data(study, options.data)
+    ending = Ending()
     worker = Worker(
         study=study,
         folder=options.folder,
@@ -68,29 +69,29 @@ def run(argv: Sequence[str]) -> int:
         share=options.share,
         wait=not options.no_wait,
         say=lambda line: print(line, flush=True),
+        ending=ending,
     )
     print(f"worker {worker.name} begins with sweep {study.name}", flush=True)
     begun = worker.run()
-    why = ", since the sweep is stopped" if study.stopping else ""
+    why = ", as it was asked to" if ending() else ", since the sweep is stopped" if study.stopping else ""
     print(f"worker {worker.name} ends after {begun} trial{'s' * (begun != 1)}{why}")
     return 0
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+class Ending:
+    """Whether this process is asked to end: the first SIGTERM or Ctrl-C asks, the second interrupts."""
 
+    def __init__(self):
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
 
-def _check_data(study, manifest: str) -> None:
-    """Let a sweep read another manifest on this machine; refuse one that is not there or has other data."""
-    from flexdan.data import file_sha256
+    def __call__(self) -> bool:
+        """Tell whether someone has asked."""
+        return self._asked
 
-    wanted = study.definition.manifest_sha256
-    if not wanted:
-        return
-    path = Path(manifest or study.sweep.settings["data.manifest"])
-    if not path.is_file():
-        raise UserError(f"the data of the sweep, {path}, are not there: say where they are here with --data MANIFEST")
-    if file_sha256(path) != wanted:
-        raise UserError(f"{path} is not the manifest that the sweep began with: put it back as it was, or name a copy")
-    if manifest:
-        study.use_manifest(str(path.absolute()))
+    def _ask(self, *_: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        print("it ends after this epoch, and gives its trial back; once more: at once", flush=True)

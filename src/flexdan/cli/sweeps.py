@@ -5,11 +5,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flexdan.config.errors import UserError
 from flexdan.config.files import atomic_path
 from flexdan.config.trials import FINISHED, SweepSummary, Trial
+from flexdan.report.effects import params_text
 
 if TYPE_CHECKING:
     from flexdan.sweep import SweepStudy
@@ -53,6 +54,8 @@ def open_sweep(folder: Path, storage: str, name: str) -> "SweepStudy":
     from flexdan.sweep import SweepStudy, open_storage
 
     url = storage_url(folder, storage)
+    if not url and not (folder / "journal.log").is_file():
+        raise UserError(f"{folder} has no journal.log any more, which held the trials: only the run folders are left")
     return SweepStudy(open_storage(url, folder), name or known.get("name") or folder.resolve().name)
 
 
@@ -71,9 +74,13 @@ def read_address(folder: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+        reason: object = f"it holds {found!r}"
     except ValueError as error:
-        raise UserError(f"{file} is broken: {error}; write {{}} into it, and name --storage and --name") from error
+        reason = error
+    raise UserError(f'{file} is broken: {reason}; it must hold "name" and "storage", which is "" for the folder itself')
 
 
 def write_address(folder: Path, name: str, storage: str) -> None:
@@ -83,15 +90,6 @@ def write_address(folder: Path, name: str, storage: str) -> None:
     with atomic_path(folder / ADDRESS) as temporary:
         address = {"name": name, "storage": hide_password(storage)}
         temporary.write_text(json.dumps(address, indent=2) + "\n", encoding="utf-8")
-
-
-def params_text(params: Any) -> str:
-    """Return the values of a trial in one line."""
-    return ", ".join(f"{name} {_short(value)}" for name, value in params.items())
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float | None) -> str:
@@ -122,10 +120,35 @@ def headline(summary: SweepSummary, left: float | None) -> str:
 
 def best_line(summary: SweepSummary) -> str:
     """Return the best trial so far in one line."""
-    if not summary.ranking:
+    if not summary.standing:
         return "best so far: none has a value yet"
-    best = summary.ranking[0]
-    return f"best so far: trial {best.number}, {summary.metric} {value_text(best)} ({params_text(best.params)})"
+    best = summary.standing[0]
+    state = "" if best.state == "complete" else f", {best.state}"
+    return f"best so far: trial {best.number}, {summary.metric} {value_text(best)}{state} ({params_text(best.params)})"
+
+
+def check_data(study: "SweepStudy", manifest: str = "") -> None:
+    """Let a sweep read another manifest in this process.
+
+    Args:
+        study: the sweep.
+        manifest: of the same data; empty: the one that the sweep names.
+
+    Raises:
+        UserError: if it is not there, or has other data.
+    """
+    from flexdan.data import file_sha256
+
+    wanted = study.definition.manifest_sha256
+    if not wanted:
+        return
+    path = Path(manifest or study.sweep.settings["data.manifest"])
+    if not path.is_file():
+        raise UserError(f"the data of the sweep, {path}, are not there: say where they are here with --data MANIFEST")
+    if file_sha256(path) != wanted:
+        raise UserError(f"{path} is not the manifest that the sweep began with: put it back as it was, or name a copy")
+    if manifest:
+        study.use_manifest(str(path.absolute()))
 
 
 STATUS_HEADER = ("trial", "state", "worker", "epochs", "value", "seconds", "attempts", "parameters")

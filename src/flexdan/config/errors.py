@@ -9,5 +9,9 @@ class UserError(ValueError):
     """
 
 
+class CannotResumeError(UserError):
+    """A training cannot go on from its checkpoint as if it had not been stopped."""
+
+
 class RunError(RuntimeError):
     """A failure that is no mistake of the user, such as memory that runs out; exit code 1."""

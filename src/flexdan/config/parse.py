@@ -30,6 +30,17 @@ def add_settings(parser: ArgumentParser) -> None:
     parser.add_class_arguments(RunConfig)
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Reads YAML as `safe_load` does, and refuses a mapping with the same key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_settings_file(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of settings, as the user wrote them.
 
@@ -37,7 +48,7 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
         UserError: if the file cannot be read or is no YAML mapping.
     """
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        loaded = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
         raise UserError(f"cannot read the settings file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -27,7 +27,7 @@ class Trial:
         attempts: how often it was begun.
         predicted_peak: bytes that the memory planner says it needs; None where it was not asked.
         measured_peak: bytes: the largest over the epochs, of the GPU, or of the process on a CPU.
-        parameters: trainable weights of all networks; None where the planner was not asked.
+        weights: trainable ones of all networks; None where the planner was not asked.
         error: one line: why it failed, was pruned or left out; empty otherwise.
         traceback: of a failure that is no mistake in the settings.
         folder: its run folder, relative to that of the sweep.
@@ -45,7 +45,7 @@ class Trial:
     attempts: int = 0
     predicted_peak: int | None = None
     measured_peak: int | None = None
-    parameters: int | None = None
+    weights: int | None = None
     error: str = ""
     traceback: str = ""
     folder: str = ""
@@ -62,6 +62,8 @@ class SweepSummary:
         goal: whether a larger value is better.
         parameters: what is swept, in the order of the file: name and text, such as `0.01, 0.1` or `1e-05 to 0.1, log`.
         trials: by number.
+        continuous: the parameters that may have any value of a range.
+        log: the parameters whose logarithm is spread evenly.
         memory: bytes of the device that the planner was asked about; None where it was not asked.
         fixed: settings that all trials have otherwise than the defaults, by dotted name.
     """
@@ -72,12 +74,19 @@ class SweepSummary:
     goal: Literal["max", "min"]
     parameters: Mapping[str, str]
     trials: tuple[Trial, ...]
+    continuous: frozenset[str] = frozenset()
+    log: frozenset[str] = frozenset()
     memory: int | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ranking(self) -> tuple[Trial, ...]:
         """The trials with a value that are complete or pruned, from the best to the worst; equal ones by number."""
+        return tuple(one for one in self.standing if one.state in ("complete", "pruned"))
+
+    @property
+    def standing(self) -> tuple[Trial, ...]:
+        """All trials with a value so far, those that run or were interrupted too, from the best to the worst."""
         sign = -1 if self.goal == "max" else 1
-        valued = [one for one in self.trials if one.value is not None and one.state in ("complete", "pruned")]
+        valued = [one for one in self.trials if one.value is not None]
         return tuple(sorted(valued, key=lambda one: (sign * (one.value or 0.0), one.number)))

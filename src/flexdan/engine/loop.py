@@ -23,7 +23,13 @@ Watch = Callable[[dict[str, Any]], str]
 
 
 def train(
-    config: RunConfig, folder: Path, *, resume: bool = False, quiet: bool = False, watch: Watch | None = None
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    watch: Watch = lambda row: "",
+    before_writing: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Train, and leave config.yaml, record.jsonl, best.ckpt, last.ckpt, log.txt and TensorBoard events in a folder.
 
@@ -34,6 +40,7 @@ def train(
         quiet: print no lines, but for the bar; log.txt has them all the same.
         watch: gets the metrics of each epoch once they are recorded, and returns why training is to end there; empty to
             go on.
+        before_writing: is called before anything is written or removed in the folder, and may raise to prevent that.
 
     Returns:
         The metrics of every epoch.
@@ -48,13 +55,14 @@ def train(
     main = PartialState(cpu=config.training.device == "cpu").is_main_process
     with TrainingProgress(shown=main, quiet=quiet) as progress:
         parts = build_parts(config, data, lambda items: progress.track(items, "decoding images"))
+        before_writing()
         history = restore_run(parts, config, data, folder) if resume else start_run(parts, config, data, folder)
         if main:
             progress.log_to(folder / "log.txt")
             describe_run(progress, parts, config, data, folder, len(history))
         try:
             with Trackers(config, folder, len(history), enabled=main) as trackers:
-                return _run_epochs(parts, config, data, folder, history, progress, trackers, watch or (lambda row: ""))
+                return _run_epochs(parts, config, data, folder, history, progress, trackers, watch, before_writing)
         except UserError as error:  # of a loader's worker: torch wraps the message into a traceback
             raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
         except NonFiniteLossError as error:
@@ -82,6 +90,7 @@ def _run_epochs(
     progress: TrainingProgress,
     trackers: Trackers,
     watch: Watch,
+    before_writing: Callable[[], None],
 ) -> list[dict[str, Any]]:
     num_epochs, main = config.training.num_epochs, parts.accelerator.is_main_process
     batches = len(parts.train_loader) + len(parts.val_loader)
@@ -100,6 +109,7 @@ def _run_epochs(
         _plateau_step(parts, config, row, adversarial)
         history.append(row)
         best = best_epoch(history, config.training.best_metric) is row
+        before_writing()
         if main:
             sn, en = parts.players.sn, parts.players.en
             save = partial(save_checkpoint, network=sn.bare)

@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import RunConfig, UserError, network_shape, to_yaml
+from flexdan.config import RunConfig, network_shape, to_yaml
+from flexdan.config.errors import CannotResumeError
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
 from flexdan.data import ImageRecord
@@ -64,11 +65,12 @@ def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, fol
     """Load the state after the last finished epoch, and bring the record to it, whatever a crash left behind.
 
     Raises:
-        UserError: if data, precision or number of processes are others than at the start, or the checkpoint is broken.
+        CannotResumeError: if data, precision or number of processes are others than at the start.
+        UserError: if the checkpoint is broken.
     """
     content = load_checkpoint(folder / "last.ckpt")
     if not {name for name, _ in parts.players.items()} <= set(content["training"]):
-        raise UserError(
+        raise CannotResumeError(
             f"{folder / 'last.ckpt'} was written by an earlier version of FlexDAN and cannot go on here: "
             f"start a new run with --init-sn {folder}"
         )
@@ -109,7 +111,7 @@ def _refuse_other_conditions(events: list[dict[str, Any]], now: dict[str, Any], 
     }.items():
         if then.get(name) != now[name]:
             short = f"has {now[name]!r} where it began with {then.get(name)!r}" if name != "annotated" else "differs"
-            raise UserError(
+            raise CannotResumeError(
                 f"{folder} cannot go on exactly: {name} {short}; {remedy}, or start a new run with --init-sn {folder}"
             )
 

@@ -1,15 +1,15 @@
 """What a sweep is: parameters, how their values are chosen, and what all its trainings have in common."""
 
-import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from flexdan.config import METRICS, RunConfig, UserError, changed_settings
 
 Method = Literal["grid", "random", "bayes"]
+LARGEST = 100_000  # cells of a grid
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,15 @@ class Choice:
     """One of some values, each a scalar or a list."""
 
     values: tuple[Any, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of values."""
+        return len(self.values)
+
+    def value(self, number: int) -> Any:
+        """Return one of the values, from 0 on."""
+        return self.values[number]
 
     @property
     def text(self) -> str:
@@ -48,12 +57,21 @@ class Range:
         step = f", in steps of {self.step:g}" if self.step and self.step != 1 else ""
         return f"{self.low:g} to {self.high:g}{step}{', log' * self.log}"
 
-    def values(self) -> tuple[float, ...]:
-        """Return all values of a range with steps."""
-        step = self.step or (1 if self.integer else None)
-        assert step, "only a range with steps can be listed"
-        numbers = [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
-        return tuple(round(number) if self.integer else float(f"{number:.12g}") for number in numbers)
+    @property
+    def stepped(self) -> bool:
+        """Whether only some values of the range are allowed."""
+        return self.step is not None or self.integer
+
+    @property
+    def count(self) -> int:
+        """The number of values of a range with steps."""
+        assert self.stepped, "only a range with steps can be listed"
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
+    def value(self, number: int) -> float:
+        """Return one of the values of a range with steps, from 0 on."""
+        found = self.low + number * (self.step or 1)
+        return round(found) if self.integer else float(f"{found:.12g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +124,34 @@ class Sweep:
             raise UserError(f"the metric of a sweep is {self.metric!r}, but must be one of {', '.join(METRICS)}")
         if self.run_cap is not None and self.run_cap < 1:
             raise UserError(f"run_cap is {self.run_cap}: a sweep needs at least one trial")
+        if self.method not in get_args(Method):
+            raise UserError(
+                f"the method of a sweep is {self.method!r}, but must be one of {', '.join(get_args(Method))}"
+            )
         for name, space in self.parameters.items():
+            if not isinstance(space, Choice | Range):
+                raise UserError(f"the parameter {name} is {space!r}, but must be a Choice or a Range")
+            if isinstance(space, Range):
+                _check_range(name, space)
+            elif not space.values:
+                raise UserError(f"the parameter {name} has no values to choose from")
             if isinstance(space, Choice) and len({json.dumps(value) for value in space.values}) < len(space.values):
                 raise UserError(f"the parameter {name} has a value twice: {space.text}")
-            if self.method == "grid" and isinstance(space, Range) and not (space.step or space.integer):
+            if self.method == "grid" and isinstance(space, Range) and not space.stepped:
                 raise UserError(
                     f"the parameter {name} has any value from {space.text}, which a grid cannot list: give it values, "
                     "or a distribution with steps such as int_uniform or q_uniform, or say method random or bayes"
                 )
-            if isinstance(space, Range) and not space.low <= space.high:
-                raise UserError(f"the parameter {name} has min {space.low:g} above max {space.high:g}")
-            if isinstance(space, Range) and space.log and space.low <= 0:
-                raise UserError(f"the parameter {name} has min {space.low:g}: a logarithm needs it above 0")
+
+        if self.method == "grid" and min(self.size, self.run_cap or self.size) > LARGEST:
+            raise UserError(
+                f"the grid has {self.size:,} cells, of {LARGEST:,} at most: say run_cap, or method random or bayes"
+            )
+
+    @property
+    def size(self) -> int:
+        """The number of all cells of a grid."""
+        return math.prod(space.count for space in self.parameters.values())
 
     @property
     def goal(self) -> Literal["max", "min"]:
@@ -126,9 +160,12 @@ class Sweep:
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Yield the values of every cell of a grid, the first `run_cap` of them; the last parameter varies fastest."""
-        lists = [space.values if isinstance(space, Choice) else space.values() for space in self.parameters.values()]
-        products = (dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*lists))
-        return itertools.islice(products, self.run_cap)
+        for number in range(min(self.size, self.run_cap or self.size)):
+            cell = {}
+            for name, space in reversed(list(self.parameters.items())):
+                number, place = divmod(number, space.count)
+                cell[name] = space.value(place)
+            yield {name: cell[name] for name in self.parameters}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sweep as values that JSON holds."""
@@ -143,6 +180,22 @@ class Sweep:
         }
         pruner = Pruner(**values["pruner"]) if values["pruner"] else None
         return cls(**{**values, "parameters": parameters, "pruner": pruner})
+
+
+def _check_range(name: str, space: Range) -> None:
+    numbers = [space.low, space.high, *([space.step] if space.step is not None else [])]
+    if not all(math.isfinite(number) for number in numbers):
+        raise UserError(f"the parameter {name} is {space.text}, but its ends and steps must be finite")
+    if not space.low <= space.high:
+        raise UserError(f"the parameter {name} has min {space.low:g} above max {space.high:g}")
+    if space.log and space.low <= 0:
+        raise UserError(f"the parameter {name} has min {space.low:g}: a logarithm needs it above 0")
+    if space.step is not None and (space.step <= 0 or space.log):
+        raise UserError(
+            f"the parameter {name} has steps of {space.step:g}: they must be above 0, and not on a logarithm"
+        )
+    if space.integer and any(number != int(number) for number in numbers):
+        raise UserError(f"the parameter {name} is {space.text}, but whole numbers need whole ends and steps")
 
 
 def grid_sweep(config: RunConfig, values: Mapping[str, Sequence[Any]], **options: Any) -> Sweep:

@@ -13,6 +13,7 @@ from flexdan.report.tables import NAMES
 
 MANY = 8  # more distinct numbers than this are put into groups
 QUANTILES = 4  # so many groups
+FEWEST = 4  # trials in a group of a continuous parameter, and of any parameter whose importance is told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,8 @@ def effects(summary: SweepSummary) -> list[Effect]:
     """Return the groups of each swept parameter, from the most important one on; without importance as in the file."""
     found = []
     for parameter in summary.parameters:
-        groups, binned = _groups(parameter, [one for one in summary.trials if parameter in one.params])
+        trials = [one for one in summary.trials if parameter in one.params]
+        groups, binned = _groups(parameter, trials, parameter in summary.continuous)
         importance = explained([group.values for group in groups])
         found.append(Effect(parameter=parameter, groups=groups, binned=binned, importance=importance))
     return sorted(found, key=lambda one: 1.0 if one.importance is None else -one.importance)
@@ -115,11 +117,11 @@ def explained(groups: Sequence[Sequence[float]]) -> float | None:
     effect of the functional analysis of variance that `fANOVA` estimates (Hutter et al., ICML 2014).
 
     Args:
-        groups: values of each; None if fewer than two are there, no group has two values, or all values are equal.
+        groups: values of each; None if fewer than two are there, they are small, or all values are equal.
     """
     groups = [group for group in groups if group]
     count = sum(map(len, groups))
-    if len(groups) < 2 or count <= len(groups):
+    if len(groups) < 2 or count < FEWEST * len(groups):
         return None
     mean = statistics.fmean(value for group in groups for value in group)
     total = math.fsum((value - mean) ** 2 for group in groups for value in group)
@@ -130,7 +132,7 @@ def explained(groups: Sequence[Sequence[float]]) -> float | None:
     return min(max((between - (len(groups) - 1) * within) / total, 0.0), 1.0)
 
 
-def _groups(parameter: str, trials: Sequence[Trial]) -> tuple[tuple[Group, ...], bool]:
+def _groups(parameter: str, trials: Sequence[Trial], continuous: bool) -> tuple[tuple[Group, ...], bool]:
     """Return the trials by their value of a parameter, or by range, and whether it is by range."""
     by_value: dict[str, list[Trial]] = {}
     for one in trials:
@@ -140,13 +142,14 @@ def _groups(parameter: str, trials: Sequence[Trial]) -> tuple[tuple[Group, ...],
         names = _distinct([[value] for value in values])
         return tuple(Group(name=name, trials=tuple(by_value[key_of(value)])) for name, value in names), False
     values.sort()
-    if len(values) <= MANY:
+    ranges_in_all = min(QUANTILES, max(len(trials) // FEWEST, 1)) if continuous else QUANTILES
+    if len(values) <= (ranges_in_all if continuous else MANY):
         names = _distinct([[value] for value in values])
         return tuple(Group(name=name, trials=tuple(by_value[key_of(value)])) for name, value in names), False
     ordered = sorted(one.params[parameter] for one in trials)
     bins: dict[int, list[Any]] = {}
     for value in values:
-        bins.setdefault(bisect_left(ordered, value) * QUANTILES // len(ordered), []).append(value)
+        bins.setdefault(bisect_left(ordered, value) * ranges_in_all // len(ordered), []).append(value)
     ranges = [list(dict.fromkeys((found[0], found[-1]))) for found in bins.values()]
     names = [name for name, _ in _distinct(ranges)]
     return tuple(

@@ -50,7 +50,8 @@ def build_sweep_page(summary: SweepSummary) -> str:
     trials = summary.ranking
     found = effects(summary)
     values = [one.value for one in complete_trials(summary.trials) if one.value is not None]
-    up = robust_axis(values) if values else None
+    means = [group.mean for effect in found for group in effect.groups if group.mean is not None]
+    up = robust_axis(values, means) if values else None
     return template("sweep.html").render(
         summary=summary,
         metric=metric_name(summary.metric),
@@ -115,7 +116,7 @@ def unfit_table(summary: SweepSummary) -> Table:
             one.state,
             *_params(one, summary.parameters),
             *(_gib(size) for size in (one.predicted_peak, one.measured_peak, summary.memory)),
-            NONE if one.parameters is None else f"{one.parameters:,}",
+            NONE if one.weights is None else f"{one.weights:,}",
         ]
         for one in unfit
     ]
@@ -148,7 +149,7 @@ def _row(rank: str, trial: Trial, summary: SweepSummary) -> list[str]:
         *_params(trial, summary.parameters),
         _gib(trial.predicted_peak),
         _gib(trial.measured_peak),
-        NONE if trial.parameters is None else f"{trial.parameters:,}",
+        NONE if trial.weights is None else f"{trial.weights:,}",
         number(None if trial.seconds is None else trial.seconds / 60, ".1f"),
         trial.folder or NONE,
     ]

@@ -72,15 +72,20 @@ def effect_figure(effect: Effect, metric: str, up: Axis) -> Markup:
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
-def robust_axis(values: Sequence[float]) -> Axis:
-    """Return the upright axis for some values, without those beyond three times the range of the middle half."""
+def robust_axis(values: Sequence[float], within: Sequence[float] = ()) -> Axis:
+    """Return the upright axis for some values, without those beyond three times the range of the middle half.
+
+    Args:
+        values: in question.
+        within: values that the axis holds in any case.
+    """
     low, high = min(values), max(values)
     if len(values) > 3:
         lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
         reach = 3 * (upper - lower)
         if reach > 0:
             low, high = max(low, lower - reach), min(high, upper + reach)
-    return value_axis([one for one in values if low <= one <= high])
+    return value_axis([*(one for one in values if low <= one <= high), *within])
 
 
 def beyond(value: float, axis: Axis) -> bool:
@@ -103,10 +108,10 @@ def parallel_figure(summary: SweepSummary) -> Markup | None:
             continue
         if effect.binned:
             values = {one.number: float(one.params[effect.parameter]) for one in there}
-            log = summary.parameters[effect.parameter].strip().endswith("log")
+            log = effect.parameter in summary.log
             columns.append(number_column(effect.parameter, values, log and min(values.values()) > 0))
         else:
-            columns.append(_value_column(effect, shown))
+            columns.append(_value_column(effect, shown, summary))
     columns.append(number_column(metric, {one.number: one.value or 0.0 for one in trials}, log=False))
     if len(columns) < 2:
         return None
@@ -151,7 +156,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return sorted({10**low, 10**high})
 
 
-def _value_column(effect: Effect, shown: set[int]) -> Column:
+def _value_column(effect: Effect, shown: set[int], summary: SweepSummary) -> Column:
     """Return an axis on which each value has a stretch, and its trials lie side by side from the best to the worst."""
     size = (_LOW - _HIGH) / len(effect.groups)
     rising = all(is_number(one.params[effect.parameter]) for group in effect.groups for one in group.trials)
@@ -159,7 +164,7 @@ def _value_column(effect: Effect, shown: set[int]) -> Column:
     ticks, bands, places = [], [], {}
     for at, group in enumerate(groups):
         middle = _HIGH + (at + 0.5) * size
-        members = sorted((one for one in group.trials if one.number in shown), key=lambda one: -(one.value or 0.0))
+        members = [one for one in summary.ranking if one in group.trials and one.number in shown]
         reach = min(0.32 * size, 2.0 * (len(members) - 1)) if members else 0.0
         for order, one in enumerate(members):
             places[one.number] = middle - reach + 2 * reach * (order / (len(members) - 1) if len(members) > 1 else 0.5)

@@ -31,7 +31,8 @@ class Difference:
         counts: number of pairs; if not paired, of the trials with the best value and with the other one.
         mean: the metric of the best value minus that of the other one.
         deviation: standard deviation of the differences over the pairs; None for one pair, and if not paired.
-        interval: 95 % interval of the mean, from Student's t (by Welch if not paired); None for too few trials.
+        interval: 95 % interval of the mean, from Student's t (by Welch if not paired), for all pairs of values of the
+            parameter together, since the best of them is picked afterwards; None for too few trials.
         memory: relative change of the peak memory, -0.5 for half: geometric mean; None where it is not known.
         peak: which peak this is.
     """
@@ -121,7 +122,8 @@ def differences(summary: SweepSummary) -> list[Difference]:
         groups = [one for one in effect.groups if one.values]
         if len(groups) > 1:
             best = _best(groups, effect.parameter, summary)
-            found += [_difference(best, one, effect.parameter, summary) for one in groups if one is not best]
+            several = math.comb(len(groups), 2)
+            found += [_difference(best, one, effect.parameter, summary, several) for one in groups if one is not best]
     return found
 
 
@@ -204,7 +206,7 @@ def _best(groups: Sequence[Group], parameter: str, summary: SweepSummary) -> Gro
     return max(enough, key=lambda one: sign * (one.mean or 0.0))
 
 
-def _difference(best: Group, other: Group, parameter: str, summary: SweepSummary) -> Difference:
+def _difference(best: Group, other: Group, parameter: str, summary: SweepSummary, several: int) -> Difference:
     pairs = _pairs(best, other, parameter)
     paired = bool(pairs) and (summary.method == "grid" or len(pairs) >= FEW)
     deviation, interval = None, None
@@ -213,14 +215,14 @@ def _difference(best: Group, other: Group, parameter: str, summary: SweepSummary
         counts, mean = (len(pairs),), statistics.fmean(gaps)
         if len(gaps) > 1:
             deviation = statistics.stdev(gaps)
-            interval = _interval(mean, deviation**2 / len(gaps), len(gaps) - 1)
+            interval = _interval(mean, deviation**2 / len(gaps), len(gaps) - 1, several)
     else:
         pairs, mean = [(best, other)], _gap(best, other)
         counts = (len(best.values), len(other.values))
         if min(counts) > 1:
             shares = [statistics.variance(one.values) / len(one.values) for one in (best, other)]
             parts = sum(share**2 / (n - 1) for share, n in zip(shares, counts, strict=True))
-            interval = _interval(mean, sum(shares), sum(shares) ** 2 / parts if parts else 1.0)
+            interval = _interval(mean, sum(shares), sum(shares) ** 2 / parts if parts else 1.0, several)
     memory, peak = _memory(pairs)
     return Difference(
         parameter=parameter,
@@ -238,9 +240,12 @@ def _difference(best: Group, other: Group, parameter: str, summary: SweepSummary
     )
 
 
-def _interval(mean: float, variance: float, freedom: float) -> tuple[float, float]:
-    """Return the 95 % interval of a mean from its squared standard error and the degrees of freedom."""
-    half = float(stdtrit(freedom, 0.975)) * math.sqrt(variance)
+def _interval(mean: float, variance: float, freedom: float, several: int) -> tuple[float, float]:
+    """Return the interval of a mean from its squared standard error and the degrees of freedom.
+
+    All intervals of so many comparisons together hold the true means with 95 % (Bonferroni).
+    """
+    half = float(stdtrit(freedom, 1 - 0.025 / several)) * math.sqrt(variance)
     return mean - half, mean + half
 
 

@@ -4,7 +4,7 @@ import itertools
 import math
 import runpy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,14 @@ def read_sweep(path: Path) -> tuple[Sweep, list[str]]:
             f"{path} has no parameters: each needs a name with values, such as `batch_size: {{values: [2]}}`"
         )
     found = dict(_parameters(parameters, path))
-    fixed = {name: space.values[0] for name, space in found.items() if isinstance(space, Choice) and _is_one(space)}
+    fixed = {name: value.value for name, value in found.items() if isinstance(value, _Fixed)}
+    varied = {name: space for name, space in found.items() if not isinstance(space, _Fixed)}
     settings, notes = translate(fixed)
-    settings = _settings_of_command(content.get("command"), path) | settings
+    swept = {setting for name, space in varied.items() for setting in translate({name: _example(space)})[0]}
+    below = _settings_of_command(content.get("command"), path)
+    settings = {name: value for name, value in below.items() if name not in swept} | settings
     sweep = Sweep(
-        parameters={name: space for name, space in found.items() if name not in fixed},
+        parameters=varied,
         settings=settings,
         method=_method(content, path),
         metric=_metric(content.get("metric"), path, settings),
@@ -66,19 +69,34 @@ def read_sweep(path: Path) -> tuple[Sweep, list[str]]:
     return sweep, notes
 
 
-def _is_one(space: Choice) -> bool:
-    return len(space.values) == 1
+@dataclass(frozen=True)
+class _Fixed:
+    """A value that all trials have."""
+
+    value: Any
+
+
+_Space = Choice | Range | _Fixed
+
+
+def _example(space: Choice | Range) -> Any:
+    return space.values[0] if isinstance(space, Choice) else space.low
 
 
 def _python(path: Path) -> Sweep:
     if not path.is_file():
         raise UserError(f"cannot read the sweep file {path}: there is no such file")
-    make = runpy.run_path(str(path)).get("sweep")
-    if not callable(make):
+    try:
+        make = runpy.run_path(str(path)).get("sweep")
+        sweep = make() if callable(make) else None
+    except UserError:
+        raise
+    except Exception as error:  # of the user's own code
+        raise UserError(f"{path} fails with {type(error).__name__}: {error}") from error
+    if make is None:
         raise UserError(f"{path} has no function sweep(): it must return a flexdan.experiments.Sweep")
-    sweep = make()
     if not isinstance(sweep, Sweep):
-        raise UserError(f"sweep() of {path} returns a {type(sweep).__name__}, not a flexdan.experiments.Sweep")
+        raise UserError(f"sweep() of {path} returns {sweep!r}, which is no flexdan.experiments.Sweep")
     return replace(sweep, settings=translate(sweep.settings)[0])
 
 
@@ -98,7 +116,7 @@ def _settings_of_command(command: Any, path: Path) -> dict[str, Any]:
 def _method(content: Mapping[str, Any], path: Path) -> Any:
     method = content.get("method")
     if method not in ("grid", "random", "bayes"):
-        raise UserError(f"{path} has method {method!r}, but must have grid, random or bayes")
+        raise UserError(f"{path} has the method {method!r}, but must have grid, random or bayes")
     return method
 
 
@@ -114,11 +132,11 @@ def _metric(metric: Any, path: Path, settings: Mapping[str, Any]) -> str:
         raise UserError(f"{path} has the metric {name!r}, but must have one of {', '.join(METRICS)}")
     right = {"max": "maximize", "min": "minimize"}[METRICS[name]]
     if goal not in (None, right):
-        raise UserError(f"{path} has the goal {goal!r} for {name}, of which the better direction is {right}")
+        raise UserError(f"{path} has the goal {goal!r} for {name}, but it must be {right}")
     return name
 
 
-def _parameters(parameters: Mapping[str, Any], path: Path, prefix: str = "") -> Iterator[tuple[str, Choice | Range]]:
+def _parameters(parameters: Mapping[str, Any], path: Path, prefix: str = "") -> Iterator[tuple[str, _Space]]:
     for name, entry in parameters.items():
         full = f"{prefix}{name}"
         if not isinstance(entry, dict):
@@ -132,7 +150,7 @@ def _parameters(parameters: Mapping[str, Any], path: Path, prefix: str = "") -> 
             yield full, _space(full, entry, path)
 
 
-def _space(name: str, entry: Mapping[str, Any], path: Path) -> Choice | Range:
+def _space(name: str, entry: Mapping[str, Any], path: Path) -> _Space:
     kind = entry.get("distribution", _usual_distribution(entry))
     if kind not in DISTRIBUTIONS:
         raise UserError(
@@ -150,7 +168,7 @@ def _space(name: str, entry: Mapping[str, Any], path: Path) -> Choice | Range:
         raise UserError(f"{path}: the parameter {name} has {min(unknown)}, which {kind} does not support")
     try:
         return make({key: entry[key] if key in ("values", "value") else float(entry[key]) for key in given})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: the parameter {name} is {dict(entry)!r}: {error}") from error
@@ -190,8 +208,10 @@ def _stepped(entry: Mapping[str, Any]) -> Range:
 
 
 _ENDS = frozenset({"min", "max"})
-DISTRIBUTIONS: dict[str, tuple[frozenset[str], frozenset[str], Callable[[Mapping[str, Any]], Choice | Range]]] = {
-    "constant": (frozenset({"value"}), frozenset(), lambda entry: Choice((entry["value"],))),
+DISTRIBUTIONS: dict[
+    str, tuple[frozenset[str], frozenset[str], Callable[[Mapping[str, Any]], Choice | Range | _Fixed]]
+] = {
+    "constant": (frozenset({"value"}), frozenset(), lambda entry: _Fixed(entry["value"])),
     "categorical": (frozenset({"values"}), frozenset(), _categorical),
     "uniform": (_ENDS, frozenset(), lambda entry: Range(low=entry["min"], high=entry["max"])),
     "int_uniform": (_ENDS, frozenset(), _whole_range),
@@ -210,7 +230,7 @@ def _pruner(entry: Any, path: Path) -> Pruner | None:
         return None
     kind = entry.get("type") if isinstance(entry, dict) else entry
     if not isinstance(entry, dict) or kind not in ("hyperband", "median"):
-        raise UserError(f"{path} has early_terminate {entry!r}, but its type must be hyperband or median")
+        raise UserError(f"{path} has early_terminate {entry!r}, but it needs `type: hyperband` or `type: median`")
     allowed = {"hyperband": {"min_iter", "max_iter", "s", "eta"}, "median": {"min_iter", "startup_trials"}}[kind]
     if unknown := set(entry) - allowed - {"type"}:
         raise UserError(
@@ -222,12 +242,12 @@ def _pruner(entry: Any, path: Path) -> Pruner | None:
         raise UserError(f"{path}: early_terminate.eta is {eta}, but must be 2 at least")
     if kind == "median":
         return Pruner(kind="median", min_epochs=numbers["min_iter"] or 1, startup_trials=numbers["startup_trials"] or 5)
-    if (numbers["s"] is None) != (numbers["max_iter"] is None) and numbers["min_iter"] is None:
-        raise UserError(f"{path}: early_terminate needs min_iter, or both max_iter and s")
-    least = numbers["min_iter"] or 1
-    if numbers["min_iter"] is None and numbers["max_iter"] and numbers["s"]:
-        least = max(1, numbers["max_iter"] // eta ** numbers["s"])
-    return Pruner(kind="hyperband", min_epochs=least, max_epochs=numbers["max_iter"], eta=eta)
+    least, longest, brackets = numbers["min_iter"], numbers["max_iter"], numbers["s"]
+    if (least is None) == (brackets is None) or (brackets is not None and longest is None):
+        raise UserError(f"{path}: early_terminate needs either min_iter, or both max_iter and s")
+    if least is None and longest is not None and brackets is not None:
+        least = max(1, longest // eta**brackets)
+    return Pruner(kind="hyperband", min_epochs=least or 1, max_epochs=longest, eta=eta)
 
 
 def _whole(content: Mapping[str, Any], key: str, path: Path, prefix: str = "") -> int | None:

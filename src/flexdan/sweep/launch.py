@@ -4,14 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flexdan.config import UserError
 
-MAX_RESTARTS = 3  # of each worker that died
-FAREWELL = 120  # seconds in which a worker can end its epoch
+MAX_RESTARTS = 3  # of a worker that dies soon after its start, again and again
+LONG_LIFE = 60.0  # seconds after which a death is not soon
+RESTART = 1.0  # seconds to wait before a worker is started again, twice as long each time
+USERS_MISTAKE = 2  # exit code, which would come again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ def places(workers: int | None, gpus: Sequence[str], cores: int, host: str) -> l
     """
     count = max(len(gpus), 1) if workers is None else workers
     if not 1 <= count <= max(cores, len(gpus)):
-        raise UserError(f"--workers is {count}, but must be 1 to {max(cores, len(gpus))}, the cores of this machine")
+        raise UserError(f"--workers is {count}, but this machine has {cores} cores: at most one for each")
     found = []
     for number in range(count):
         gpu = gpus[number % len(gpus)] if gpus else ""
@@ -67,12 +70,16 @@ def visible_gpus() -> list[str]:
 class _Member:
     place: Place
     process: subprocess.Popen
-    restarts: int = 0
+    started: float
+    deaths: int = 0  # in a row, soon after the start
+    again: float | None = None  # when it is started again
 
 
 @dataclass
 class Crew:
     """The worker processes of this machine.
+
+    They have process groups of their own, so that Ctrl-C in a terminal reaches the one who watches them alone.
 
     Args:
         folder: of the sweep; the workers' output is kept in its `workers` folder.
@@ -87,7 +94,8 @@ class Crew:
 
     def start(self, where: Sequence[Place]) -> None:
         """Start a worker at every place."""
-        self._members = [_Member(place, self._start(place)) for place in where]
+        for place in where:
+            self._members.append(_Member(place, self._start(place), time.monotonic()))
 
     def _start(self, place: Place) -> subprocess.Popen:
         threads = str(place.threads)
@@ -98,42 +106,54 @@ class Crew:
         command += ["--share", str(place.share), "--threads", threads]
         log = self.log(place)
         log.parent.mkdir(parents=True, exist_ok=True)
+        none, same = subprocess.DEVNULL, subprocess.STDOUT
         with log.open("ab") as file:
-            return subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
-            )
+            return subprocess.Popen(command, stdin=none, stdout=file, stderr=same, env=environment, process_group=0)
 
     def log(self, place: Place) -> Path:
         """Return the file with the output of the worker at a place."""
         return self.folder / "workers" / f"{place.name}.log"
 
     def working(self) -> bool:
-        """Tell whether a worker is at work; one that has died is started again, a few times."""
+        """Tell whether a worker is at work or will be; one that has died is started again, unless it dies at once."""
+        now = time.monotonic()
         for member in self._members:
             code = member.process.poll()
-            if code in (None, 0) or member.restarts > MAX_RESTARTS:
-                continue
-            member.restarts += 1
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            if member.restarts > MAX_RESTARTS:
-                self.say(f"worker {member.place.name} {how}, and is not started again; see {self.log(member.place)}")
-                continue
-            self.say(f"worker {member.place.name} {how}; it is started again; see {self.log(member.place)}")
-            member.process = self._start(member.place)
-        return any(member.process.poll() is None for member in self._members)
+            if member.again is not None and now >= member.again:
+                member.process, member.started, member.again = self._start(member.place), now, None
+            elif member.again is None and code not in (None, 0) and member.deaths <= MAX_RESTARTS:
+                self._mourn(member, code, now)
+        return any(member.again is not None or member.process.poll() is None for member in self._members)
+
+    def _mourn(self, member: _Member, code: int, now: float) -> None:
+        member.deaths = member.deaths + 1 if now - member.started < LONG_LIFE else 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        log = f"see {self.log(member.place)}"
+        if code == USERS_MISTAKE or member.deaths > MAX_RESTARTS:
+            member.deaths = MAX_RESTARTS + 1
+            self.say(f"worker {member.place.name} {how}, and is not started again; {log}")
+            return
+        member.again = now + RESTART * 2 ** (member.deaths - 1)
+        self.say(f"worker {member.place.name} {how}; it is started again; {log}")
 
     @property
     def failed(self) -> bool:
         """Whether a worker has died too often."""
-        return any(member.restarts > MAX_RESTARTS for member in self._members)
+        return any(member.deaths > MAX_RESTARTS for member in self._members)
 
-    def dismiss(self) -> None:
-        """Let all workers give their trials back, and wait for them; those that take too long are killed."""
+    def end(self) -> None:
+        """Ask all workers to give their trials back: after the epoch, and at once when they are asked again."""
         for member in self._members:
+            member.again = None
             if member.process.poll() is None:
-                member.process.send_signal(signal.SIGTERM)
+                member.process.terminate()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until all workers have ended; kill those that have not after so many seconds."""
+        end = None if seconds is None else time.monotonic() + seconds
         for member in self._members:
             try:
-                member.process.wait(FAREWELL)
+                member.process.wait(None if end is None else max(end - time.monotonic(), 0.0))
             except subprocess.TimeoutExpired:
                 member.process.kill()
+                member.process.wait()

@@ -11,6 +11,16 @@ from typing import Any
 import psutil
 
 
+def this_process() -> dict[str, Any]:
+    """Return what tells this process from every other one."""
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+    }
+
+
 def _machine() -> str:
     """Return a name that only processes that see the same processes share; host names alone may be alike."""
     parts = [socket.gethostname()]
@@ -20,17 +30,29 @@ def _machine() -> str:
     return "/".join(parts)
 
 
-def this_process() -> dict[str, Any]:
-    """Return what tells this process from every other one."""
-    started = psutil.Process().create_time()
-    return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "started": started}
+def _started(pid: int) -> float | None:
+    """Return when a process began, on Linux in ticks since the boot, which no setting of the clock changes.
+
+    None if there is no such process, or it has ended and only its parent does not know yet.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on, see proc(5)
+        return None if fields[0] in "ZX" else float(fields[19])
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+    try:  # not Linux
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
 
 
 class Lookout:
     """Tells who is dead.
 
-    A worker of this machine is dead when its process is gone. One of another machine is when its last sign of life has
-    not changed for so long as this process has watched: the clocks of two machines are never compared.
+    A worker of this machine is dead when its process is gone. Any worker is when its last sign of life has not changed
+    for so long as this process has watched without a break: the clocks of two machines are never compared.
 
     Args:
         grace: seconds without a new sign of life.
@@ -39,23 +61,29 @@ class Lookout:
     def __init__(self, grace: float):
         self._grace = grace
         self._machine = _machine()
+        self._last_look = -float("inf")
         self._seen: dict[int, tuple[Any, float]] = {}
 
-    def is_dead(self, trial_id: int, attrs: Mapping[str, Any]) -> bool:
-        """Tell whether the worker of a running attempt is dead, by its user attributes."""
-        worker, now = attrs.get("worker"), time.monotonic()
-        if worker and worker["machine"] == self._machine and not _runs(worker["pid"], worker["started"]):
-            return True
-        sign, since = self._seen.setdefault(trial_id, (attrs.get("heartbeat"), now))
-        if sign != attrs.get("heartbeat"):
-            self._seen[trial_id] = (attrs.get("heartbeat"), now)
+    def dead(self, running: Mapping[int, Mapping[str, Any]]) -> set[int]:
+        """Return the running attempts whose workers are dead.
+
+        Args:
+            running: the user attributes of all running attempts, by their id.
+        """
+        now = time.monotonic()
+        if now - self._last_look > self._grace / 4:
+            self._seen = {}  # signs may have come and gone in between, or none could
+        self._last_look = now
+        signs = {one: attrs.get("heartbeat") for one, attrs in running.items()}
+        self._seen = {one: self._since(one, sign, now) for one, sign in signs.items()}
+        return {one for one, attrs in running.items() if now - self._seen[one][1] > self._grace or self._is_gone(attrs)}
+
+    def _since(self, one: int, sign: Any, now: float) -> tuple[Any, float]:
+        before = self._seen.get(one)
+        return before if before and before[0] == sign else (sign, now)
+
+    def _is_gone(self, attrs: Mapping[str, Any]) -> bool:
+        worker = attrs.get("worker")
+        if worker is None or worker["machine"] != self._machine:
             return False
-        return now - since > self._grace
-
-
-def _runs(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        return _started(worker["pid"]) != worker["started"]

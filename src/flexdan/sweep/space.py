@@ -25,16 +25,38 @@ class Space:
         self._small = small
         self._base = config_from_mapping(sweep.settings)[0]
         self._typed: dict[tuple[str, str], dict[str, Any]] = {}
+        self._decoded = {
+            name: {_key(encode(value)): value for value in space.values}
+            for name, space in sweep.parameters.items()
+            if isinstance(space, Choice)
+        }
         self.swept: dict[str, str] = {}  # setting by dotted name -> name of the parameter
         for name in sweep.parameters:
             for setting in self._settings(name, self._example(name)):
                 if setting in self.swept:
                     raise UserError(f"the parameters {self.swept[setting]} and {name} are the same setting, {setting}")
                 if setting in sweep.settings:
+                    also = "" if name == setting else f" as {name}"
                     raise UserError(
-                        f"{setting} is {sweep.settings[setting]!r} and is also swept: leave one of them out"
+                        f"{setting} is fixed to {sweep.settings[setting]!r} and is also swept{also}: leave one out"
                     )
                 self.swept[setting] = name
+
+    def check(self) -> None:
+        """Check every cell of a grid, or else the values and the ends of every parameter, each beside the first others.
+
+        Raises:
+            UserError: if one is not allowed.
+        """
+        if self.sweep.method == "grid":
+            for cell in self.sweep.cells():
+                self.config(cell)
+            return
+        first = {name: self._example(name) for name in self.sweep.parameters}
+        for name, space in self.sweep.parameters.items():
+            ends = space.values if isinstance(space, Choice) else (space.low, space.high)
+            for value in ends:
+                self.config({**first, name: _number(space, value) if isinstance(space, Range) else value})
 
     def config(self, params: Mapping[str, Any]) -> RunConfig:
         """Return the full settings of a trial.
@@ -54,12 +76,20 @@ class Space:
             config = with_settings(self._base, changes)
         return smoke(config) if self._small else config
 
+    def decode(self, name: str, value: Any) -> Any:
+        """Return a value of Optuna as the sweep has it."""
+        space = self.sweep.parameters[name]
+        return _number(space, value) if isinstance(space, Range) else self._decoded[name][_key(value)]
+
     def _settings(self, name: str, value: Any) -> dict[str, Any]:
         key = (name, json.dumps(value))
-        if key not in self._typed:
-            own = name.startswith("sn.model_args.")
-            self._typed[key] = translate({name: value})[0] if own else typed_settings({name: value})
-        return self._typed[key]
+        if key in self._typed:
+            return self._typed[key]
+        own = name.startswith("sn.model_args.")
+        settings = translate({name: value})[0] if own else typed_settings({name: value})
+        if name in self._decoded:  # the values of a range do not come again
+            self._typed[key] = settings
+        return settings
 
     def _example(self, name: str) -> Any:
         space = self.sweep.parameters[name]
@@ -70,23 +100,15 @@ def _number(space: Range, value: float) -> float:
     return round(value) if space.integer else float(value)
 
 
+def _key(value: Any) -> tuple[type, Any]:
+    return type(value), value  # since True is 1
+
+
 def cell_name(params: Mapping[str, Any]) -> str:
     """Return the values of a trial in one line, as `flexdan plan` names it."""
     return ",".join(f"{name}={value}" for name, value in params.items())
 
 
-def encode(space: Choice, value: Any) -> Any:
-    """Return a value as Optuna holds it: a scalar as it is, a list as JSON."""
-    assert value in space.values, "the values of a trial are those of its sweep"
+def encode(value: Any) -> Any:
+    """Return a value to choose as Optuna holds it: a scalar as it is, a list as JSON."""
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
-def decode(space: Choice | Range, value: Any) -> Any:
-    """Return a value of Optuna as the sweep has it."""
-    if isinstance(space, Range):
-        return _number(space, value)
-    return next(
-        choice
-        for choice in space.values
-        if type(encode(space, choice)) is type(value) and encode(space, choice) == value
-    )

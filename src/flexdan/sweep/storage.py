@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -19,6 +19,7 @@ from flexdan.config import UserError
 
 JOURNAL = "journal.log"
 PATIENCE = 10  # seconds to wait for a server
+LOCK = 5  # seconds after which the lock of a process that died while it wrote a line is broken
 KINDS = "postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE or grpc://HOST:PORT"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -56,23 +57,28 @@ def patiently(call: Callable[..., Any], *arguments: Any, tries: int = 6) -> Any:
         try:
             return call(*arguments)
         except Exception as error:
-            if not _is_out_of_reach(error):
+            if not is_out_of_reach(error):
                 raise
             time.sleep(2**number)
     return call(*arguments)
 
 
-def _is_out_of_reach(error: Exception) -> bool:
+def is_out_of_reach(error: Exception) -> bool:
+    """Tell whether an error of a storage means that it does not answer now, and may later."""
     library = type(error).__module__.partition(".")[0]  # that of the driver, which need not be installed
+    if isinstance(error, RuntimeError) and "did not possess lock" in str(error):
+        return True  # of the journal: this process was frozen while it had the lock, and others have broken it
     return isinstance(error, OSError | StorageInternalError) or library in ("sqlalchemy", "grpc", "psycopg", "pymysql")
 
 
 def hide_password(url: str) -> str:
     """Return an address without its password, as it may be shown and written."""
     parts = urlsplit(url)
-    if parts.password is None:
+    query = [(key, value) for key, value in parse_qsl(parts.query) if "password" not in key.lower()]
+    if parts.password is None and len(query) == len(parse_qsl(parts.query)):
         return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", "@")).geturl()
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=user.partition(":")[0] + at + host, query=urlencode(query)).geturl()
 
 
 def _open_journal(path: Path) -> BaseStorage:
@@ -80,7 +86,13 @@ def _open_journal(path: Path) -> BaseStorage:
     path = path.absolute()  # the lock is a link to it, which Optuna follows from anywhere
     if path.is_file():
         _mend(path)
-    return JournalStorage(JournalFileBackend(str(path)))
+    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK)
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except ValueError as error:  # of JSON too
+        raise UserError(
+            f"{path} is damaged, since it was changed by something else: {error}; the run folders beside it are whole"
+        ) from error
 
 
 def _mend(path: Path) -> None:
@@ -92,7 +104,7 @@ def _mend(path: Path) -> None:
         file.seek(-1, os.SEEK_END)
         if file.read() == b"\n":
             return
-    lock = JournalFileSymlinkLock(str(path))
+    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK)
     lock.acquire()
     try:
         content = path.read_bytes()
@@ -117,15 +129,22 @@ def _open_proxy(url: str) -> BaseStorage:
 
 
 def _open_database(url: str) -> BaseStorage:
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
     scheme, rest = url.split("://", 1)
     driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}.get(scheme, scheme)
-    engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": PATIENCE}}
+    connect = {"connect_timeout": PATIENCE}
+    if driver == "postgresql+psycopg":  # a server that is cut off is noticed in a minute, not in two hours
+        connect |= {"keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 60_000}
+    engine = {"pool_pre_ping": True, "connect_args": connect}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            database = RDBStorage(f"{driver}://{rest}", engine_kwargs=engine)
+            try:
+                database = RDBStorage(f"{driver}://{rest}", engine_kwargs=engine)
+            except (IntegrityError, ProgrammingError):  # another process makes the tables at the same time
+                time.sleep(1)
+                database = RDBStorage(f"{driver}://{rest}", engine_kwargs=engine)
     except ImportError as error:
         raise UserError(
             f"--storage is {hide_password(url)}, but its driver is not installed: pip install 'flexdan[postgresql]', "

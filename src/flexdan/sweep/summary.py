@@ -2,19 +2,23 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from flexdan.config.trials import FINISHED, SweepSummary, Trial
-from flexdan.sweep.study import SweepStudy, given_up, outcome
+from flexdan.experiments import Range
+from flexdan.sweep.attempts import given_up, lost_in_a_row, outcome
+from flexdan.sweep.study import SweepStudy
 from flexdan.sweep.worker import trial_folder
 
 
 def summarize_sweep(study: SweepStudy) -> SweepSummary:
     """Return what is known of a sweep."""
     sweep = study.sweep
-    trials = tuple(_trial(study, number, attempts) for number, attempts in sorted(study.attempts().items()))
+    attempts = study.attempts()
+    trials = tuple(_trial(study, number, those) for number, those in sorted(attempts.items()))
     return SweepSummary(
         name=study.name,
         method=sweep.method,
@@ -22,9 +26,20 @@ def summarize_sweep(study: SweepStudy) -> SweepSummary:
         goal=sweep.goal,
         parameters={name: space.text for name, space in sweep.parameters.items()},
         trials=trials,
-        memory=next((plan["memory"] for one in study.frozen() if (plan := one.user_attrs.get("plan"))), None),
+        continuous=frozenset(
+            name for name, space in sweep.parameters.items() if isinstance(space, Range) and not space.stepped
+        ),
+        log=frozenset(name for name, space in sweep.parameters.items() if isinstance(space, Range) and space.log),
+        memory=_memory(attempts),
         fixed=sweep.settings,
     )
+
+
+def _memory(attempts: Mapping[int, Sequence[FrozenTrial]]) -> int | None:
+    """Return the memory that trials were planned for, the least where machines differ."""
+    attrs = [one.user_attrs for those in attempts.values() for one in those]
+    found = [told[key]["memory"] for told in attrs for key in ("plan", "result") if "memory" in told.get(key, {})]
+    return min(found, default=None)
 
 
 def _trial(study: SweepStudy, number: int, attempts: Sequence[FrozenTrial]) -> Trial:
@@ -48,7 +63,7 @@ def _trial(study: SweepStudy, number: int, attempts: Sequence[FrozenTrial]) -> T
         attempts=len(begun),
         predicted_peak=result.get("predicted_peak", plan.get("peak")),
         measured_peak=result.get("measured_peak"),
-        parameters=result.get("parameters", plan.get("parameters")),
+        weights=result.get("weights", plan.get("weights")),
         error=_error(attempts, result),
         traceback=result.get("traceback", ""),
         folder=trial_folder(number) if begun else "",
@@ -64,8 +79,8 @@ def _state(attempts: Sequence[FrozenTrial]) -> Any:
 
 def _error(attempts: Sequence[FrozenTrial], result: Mapping[str, Any]) -> str:
     if outcome(attempts[-1]) == "lost" and given_up(attempts):
-        lost = sum(outcome(one) == "lost" for one in attempts)
-        return f"{lost} workers have died in it; a worker that uses too much memory is killed by the system"
+        count = lost_in_a_row(attempts)
+        return f"{count} workers have died in it; the system kills a process that uses too much memory"
     return result.get("error", "")
 
 
@@ -75,8 +90,10 @@ def _best_epoch(curve: Mapping[int, float], goal: str) -> int | None:
 
 
 def _seconds(attempt: FrozenTrial) -> float | None:
-    duration = attempt.duration
-    return duration.total_seconds() if duration else None
+    if attempt.datetime_start is None:
+        return None
+    end = attempt.datetime_complete or datetime.now()  # both are times of the worker's place
+    return max((end - attempt.datetime_start).total_seconds(), 0.0)
 
 
 def count_states(trials: Sequence[Trial]) -> dict[str, int]:
