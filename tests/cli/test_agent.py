@@ -150,5 +150,5 @@ def test_the_file_of_a_plan_stays_a_file(tmp_path, capsys):
         "sn: {num_fcn_blocks: 3, first_layer_out_channels: 4}\ndata.image_size: [32, 32]\n"
         "en: {num_fcn_blocks: 2, first_layer_out_channels: 4, first_linear_layer_out_features: 16}\n"
     )
-    assert main(["plan", str(file), "--memory", "8GiB", "--use_gan", "--batch_size=3"]) == 0
+    assert main(["plan", str(file), "--memory", "1GiB", "--use_gan", "--batch_size=3"]) == 0
     assert "lr=0.5" in capsys.readouterr().out

@@ -4,8 +4,8 @@ import statistics
 
 import pytest
 
-from flexdan.config.trials import SweepSummary, Trial
-from flexdan.report.effects import complete_trials, effects, explained, metric_name, params_text, value_text
+from flexdan.config.trials import SweepSummary, Trial, params_text, value_text
+from flexdan.report.effects import complete_trials, effects, explained, metric_name
 
 
 def sweep(trials, parameters, **changes):

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import add_sweep_arguments, duration, open_sweep, params_text, value_text
+from flexdan.cli.sweeps import add_sweep_arguments, duration, open_sweep, params_text, score_text
 from flexdan.config.errors import UserError
 
 WHAT = """\
@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
         (
             str(one.number),
             one.state,
-            value_text(one),
+            score_text(one),
             duration(one.seconds),
             str(options.folder / one.folder),
             params_text(one.params),

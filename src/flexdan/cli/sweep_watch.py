@@ -19,7 +19,7 @@ from flexdan.cli.sweeps import (
     headline,
     params_text,
     status_rows,
-    value_text,
+    score_text,
 )
 from flexdan.config.errors import UserError
 from flexdan.config.trials import FINISHED, SweepSummary, Trial
@@ -154,7 +154,7 @@ def _show(study: "SweepStudy", crew: "Crew", told: set[int], every: float) -> Sw
 def _line(trial: Trial, summary: SweepSummary, left: float | None) -> str:
     done = sum(one.state in FINISHED for one in summary.trials)
     time_left = f", about {duration(left)} left" if left is not None else ""
-    valued = f"{summary.metric} {value_text(trial)}, {duration(trial.seconds)}"
+    valued = f"{summary.metric} {score_text(trial)}, {duration(trial.seconds)}"
     text = trial.error if trial.value is None else valued
     params = f" ({params_text(trial.params)})" if trial.params else ""
     return f"[{done}/{len(summary.trials)}{time_left}] trial {trial.number}{params}: {trial.state}, {text}"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from flexdan.config.errors import UserError
 from flexdan.config.files import atomic_path
-from flexdan.config.trials import FINISHED, SweepSummary, Trial
-from flexdan.report.effects import params_text
+from flexdan.config.trials import FINISHED, SweepSummary, Trial, params_text
 
 if TYPE_CHECKING:
     from flexdan.sweep import SweepStudy
@@ -102,7 +101,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def value_text(trial: Trial) -> str:
+def score_text(trial: Trial) -> str:
     """Return the value of a trial and its epoch; empty if it has none."""
     return "" if trial.value is None else f"{trial.value:.4f} in epoch {trial.epoch}"
 
@@ -124,7 +123,7 @@ def best_line(summary: SweepSummary) -> str:
         return "best so far: none has a value yet"
     best = summary.standing[0]
     state = "" if best.state == "complete" else f", {best.state}"
-    return f"best so far: trial {best.number}, {summary.metric} {value_text(best)}{state} ({params_text(best.params)})"
+    return f"best so far: trial {best.number}, {summary.metric} {score_text(best)}{state} ({params_text(best.params)})"
 
 
 def check_data(study: "SweepStudy", manifest: str = "") -> None:
@@ -162,7 +161,7 @@ def status_rows(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
             one.state,
             one.worker,
             str(max(one.curve, default=0) or ""),
-            value_text(one) or one.error,
+            score_text(one) or one.error,
             duration(one.seconds) if one.seconds is not None else "",
             str(one.attempts or ""),
             params_text(one.params),

@@ -1,5 +1,6 @@
 """What is known of a sweep and its trials, without torch or Optuna: the sweep fills it, tables and reports show it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -90,3 +91,19 @@ class SweepSummary:
         sign = -1 if self.goal == "max" else 1
         valued = [one for one in self.trials if one.value is not None]
         return tuple(sorted(valued, key=lambda one: (sign * (one.value or 0.0), one.number)))
+
+
+def value_text(value: Any, digits: int = 4) -> str:
+    """Return a setting as text: words as they are, numbers with so many digits, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(value_text(one, digits) for one in value)}]"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Return the values of a trial in one line."""
+    return ", ".join(f"{name} {value_text(value)}" for name, value in params.items())

@@ -4,11 +4,11 @@ import json
 import math
 import statistics
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flexdan.config.trials import SweepSummary, Trial
+from flexdan.config.trials import SweepSummary, Trial, value_text
 from flexdan.report.tables import NAMES
 
 MANY = 8  # more distinct numbers than this are put into groups
@@ -75,22 +75,6 @@ def complete_trials(trials: Sequence[Trial]) -> list[Trial]:
 def metric_name(metric: str) -> str:
     """Return a metric in words."""
     return NAMES.get(metric, metric.replace("_", " "))
-
-
-def value_text(value: Any, digits: int = 4) -> str:
-    """Return a setting as text: words as they are, numbers with so many digits, the rest as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:.{digits}g}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(value_text(one, digits) for one in value)}]"
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def params_text(params: Mapping[str, Any]) -> str:
-    """Return the values of a trial in one line."""
-    return ", ".join(f"{name} {value_text(value)}" for name, value in params.items())
 
 
 def is_number(value: Any) -> bool:

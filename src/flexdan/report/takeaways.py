@@ -8,8 +8,8 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from flexdan.config.trials import FINISHED, SweepSummary, Trial
-from flexdan.report.effects import Group, effects, key_of, metric_name, params_text
+from flexdan.config.trials import FINISHED, SweepSummary, Trial, params_text
+from flexdan.report.effects import Group, effects, key_of, metric_name
 from flexdan.report.tables import number
 
 FEW = 3  # fewer than this tell nothing
