@@ -18,8 +18,8 @@ from flexdan.cli.sweeps import (
     duration,
     headline,
     params_text,
-    status_rows,
     score_text,
+    status_rows,
 )
 from flexdan.config.errors import UserError
 from flexdan.config.trials import FINISHED, SweepSummary, Trial
