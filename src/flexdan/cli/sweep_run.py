@@ -169,6 +169,7 @@ def _manifest_hash(sweep: "Sweep") -> str:
 
 
 def _refuse_other_things(folder: Path) -> None:
-    ours = {ADDRESS, "journal.log", "smoke.csv", "data"}  # the last three of a creation that broke off
-    if folder.is_dir() and (names := {path.name for path in folder.iterdir()}) and not names & ours:
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    broke_off = {"journal.log", "smoke.csv", "data"}  # what there may be before the address is written
+    if ADDRESS not in names and not names <= broke_off:
         raise UserError(f"{folder} holds other things than a sweep: name another folder with -o, or empty this one")
