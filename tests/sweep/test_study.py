@@ -368,12 +368,12 @@ def test_infeasible_trials_can_be_tried_again(make_study, tmp_path):
 
 def test_what_may_change_is_told(tmp_path):
     storage = open_storage("", tmp_path)
-    assert create_sweep(storage, "a", Definition(sweep=GRID, memory=100)) == []
+    assert create_sweep(storage, "a", Definition(sweep=GRID, memory=2**31)) == []
     SweepStudy(storage, "a").add([Slot(number=0, params=next(GRID.cells()), plan={})])
-    notes = create_sweep(storage, "a", Definition(sweep=GRID, memory=200, grace=60))
+    notes = create_sweep(storage, "a", Definition(sweep=GRID, grace=60))
     assert notes == [
-        "the memory of a trial was 100 and is now 200; what is recorded stays",
-        "the time after which a worker counts as dead was 120.0 and is now 60; what is recorded stays",
+        "the memory of a trial was 2.00 GiB and is now what its device has; what is recorded stays",
+        "the time until a silent worker counts as dead was 120 s and is now 60 s; what is recorded stays",
     ]
 
 

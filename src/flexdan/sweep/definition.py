@@ -1,7 +1,7 @@
 """What a sweep is, as its storage tells every worker."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ from optuna.study import StudyDirection
 
 from flexdan.config import UserError
 from flexdan.experiments import Sweep
+from flexdan.memory import as_gib
 
 ATTRIBUTE = "flexdan"  # the user attribute of a study that holds it
-FREE = {  # what may be another one when a sweep goes on -> as it is told
-    "plan": "whether trials are planned",
-    "memory": "the memory of a trial",
-    "device": "the device of the planner",
-    "grace": "the time after which a worker counts as dead",
+FREE: dict[str, tuple[str, Callable[[Any], str]]] = {  # what may change while a sweep goes on -> as it is told
+    "plan": ("planning", lambda plan: "on" if plan else "off"),
+    "memory": ("the memory of a trial", lambda memory: as_gib(memory) if memory else "what its device has"),
+    "device": ("the planner's device", lambda device: device or "that of each machine"),
+    "grace": ("the time until a silent worker counts as dead", lambda grace: f"{grace:g} s"),
 }
 
 
@@ -77,9 +78,9 @@ def create_sweep(storage: BaseStorage, name: str, definition: Definition) -> lis
                     "another folder with -o (and, in a database, another --name)"
                 ) from None
             notes = [
-                f"{what} was {getattr(old, key)!r} and is now {getattr(definition, key)!r}; what is recorded stays"
-                for key, what in FREE.items()
-                if getattr(old, key) != getattr(definition, key)
+                f"{what} was {text(before)} and is now {text(after)}; what is recorded stays"
+                for key, (what, text) in FREE.items()
+                if (before := getattr(old, key)) != (after := getattr(definition, key))
             ]
     storage.set_study_user_attr(number, ATTRIBUTE, definition.to_dict())
     with warnings.catch_warnings():
