@@ -2,6 +2,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -99,31 +100,30 @@ def make_manifest(tmp_path):
     return make
 
 
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory):
-    """The address of a database of a real PostgreSQL server on the loopback interface, which ends with the tests."""
+@pytest.fixture(scope="module")
+def postgresql():
+    """The address of a database of a real PostgreSQL server on the loopback interface, which ends with the module."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         message = "PostgreSQL is not installed: apt-get install postgresql"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    folder = tmp_path_factory.mktemp("postgresql")
-    user = {}
-    if os.getuid() == 0:  # which the server refuses
-        user = {"user": "postgres"}
-        shutil.chown(folder, "postgres")
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="flexdan-postgresql-") as name:  # pytest's own are closed to other users
+        folder, user = Path(name), {}
+        if os.getuid() == 0:  # which the server refuses
+            user = {"user": "postgres"}
+            shutil.chown(folder, "postgres")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
 
-    def call(program, *arguments):
-        subprocess.run([programs[-1].parent / program, *arguments], check=True, capture_output=True, cwd="/", **user)
+        def call(program, *arguments):
+            command = [programs[-1].parent / program, *arguments]
+            subprocess.run(command, check=True, capture_output=True, cwd="/", **user)
 
-    call("initdb", "-D", folder / "data", "-A", "trust", "-U", "tester", "--no-sync")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    call("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options, "start")
-    try:
-        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
-    finally:
-        call("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+        call("initdb", "-D", folder / "data", "-A", "trust", "-U", "tester", "--no-sync")
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        call("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options, "start")
+        try:
+            yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+        finally:
+            call("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
