@@ -1,6 +1,7 @@
 """What is known of a sweep and its trials, without torch or Optuna: the sweep fills it, tables and reports show it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -107,3 +108,8 @@ def value_text(value: Any, digits: int = 4) -> str:
 def params_text(params: Mapping[str, Any]) -> str:
     """Return the values of a trial in one line."""
     return ", ".join(f"{name} {value_text(value)}" for name, value in params.items())
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number, and no switch."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

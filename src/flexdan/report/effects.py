@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flexdan.config.trials import SweepSummary, Trial, value_text
+from flexdan.config.trials import SweepSummary, Trial, is_number, value_text
 from flexdan.report.tables import NAMES
 
 MANY = 8  # more distinct numbers than this are put into groups
@@ -75,11 +75,6 @@ def complete_trials(trials: Sequence[Trial]) -> list[Trial]:
 def metric_name(metric: str) -> str:
     """Return a metric in words."""
     return NAMES.get(metric, metric.replace("_", " "))
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a setting is a finite number, and no switch."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def effects(summary: SweepSummary) -> list[Effect]:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flexdan.config.trials import SweepSummary, Trial, params_text, value_text
+from flexdan.config.trials import SweepSummary, Trial, is_number, params_text, value_text
 from flexdan.report.curves import Figure
-from flexdan.report.effects import Effect, complete_trials, effects, is_number, metric_name
+from flexdan.report.effects import Effect, complete_trials, effects, metric_name
 from flexdan.report.facts import NONE, many
 from flexdan.report.figures import Axis, Series, line_chart
 from flexdan.report.sweep_figures import (

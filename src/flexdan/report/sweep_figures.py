@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from flexdan.config.trials import SweepSummary, Trial, value_text
-from flexdan.report.effects import Effect, Group, effects, is_number, metric_name
+from flexdan.config.trials import SweepSummary, Trial, is_number, value_text
+from flexdan.report.effects import Effect, Group, effects, metric_name
 from flexdan.report.figures import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, nice_step, value_axis
 from flexdan.report.tables import number
 

@@ -1,7 +1,6 @@
 """A worker: takes one trial after another, trains it, and records what came out."""
 
 import gc
-import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import torch
 from flexdan.config import RunConfig, UserError
 from flexdan.config.errors import CannotResumeError, RunError
 from flexdan.config.record import read_record
+from flexdan.config.trials import is_number
 from flexdan.memory import is_out_of_memory, train_planned
 from flexdan.memory.text import sentence
 from flexdan.sweep.attempts import number_of
@@ -151,20 +151,15 @@ def trial_folder(number: int) -> str:
 def summarize(history: Sequence[Mapping[str, Any]], metric: str, goal: str) -> dict[str, Any]:
     """Return value, epoch and metrics of the best epoch, and the measured peak of all of them."""
     sign = 1 if goal == "max" else -1
-    valued = [row for row in history if is_finite(row.get(metric))]
+    valued = [row for row in history if is_number(row.get(metric))]
     best = max(valued, key=lambda row: sign * row[metric], default=None)
-    peaks = [row["peak_memory_mib"] for row in history if is_finite(row.get("peak_memory_mib"))]
+    peaks = [row["peak_memory_mib"] for row in history if is_number(row.get("peak_memory_mib"))]
     return {
         "value": None if best is None else float(best[metric]),
         "epoch": None if best is None else best["epoch"],
-        "metrics": {} if best is None else {key: value for key, value in best.items() if is_finite(value)},
+        "metrics": {} if best is None else {key: value for key, value in best.items() if is_number(value)},
         "measured_peak": int(max(peaks) * 2**20) if peaks else None,
     }
-
-
-def is_finite(value: Any) -> bool:
-    """Tell whether a value is a finite number, and no switch."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def describe_failure(error: Exception) -> dict[str, Any]:
