@@ -74,6 +74,7 @@ class TestSurfaceMetrics:
                 }
             )
 
+    @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy")  # MONAI warns of itself
     def test_is_what_monai_says(self):
         random = np.random.default_rng(3)
         for _ in range(20):
