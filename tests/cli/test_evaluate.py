@@ -86,7 +86,13 @@ def test_other_manifest_and_folder(make_run, make_manifest, tmp_path):
     manifest = make_manifest(split="b")
     command = ["evaluate", str(run), "--device", "cpu", "--split", "b", "--manifest", str(manifest), "-o", str(out)]
     assert main(command) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["examples.png", "images.csv", "metrics.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "counts.csv",
+        "examples.png",
+        "images.csv",
+        "metrics.json",
+        "reliability.svg",
+    ]
 
 
 def test_mistakes_are_named(make_run, make_manifest, tmp_path, capsys):
@@ -143,7 +149,7 @@ def test_a_checkpoint_file_is_its_own_weights(make_run, make_manifest, capsys):
 @pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_an_output_that_cannot_be_a_folder_stops_before_any_work(make_run, tmp_path, capsys, monkeypatch, place, force):
-    monkeypatch.setattr("flexdan.cli.evaluate.load_segmenter", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("flexdan.cli.evaluation.load_segmenter", lambda *_: pytest.fail("too late"))
     (tmp_path / "file").write_text("mine")
     assert main(["evaluate", str(make_run()), "--device", "cpu", "-o", str(tmp_path / place), *force]) == 2
     message = f"cannot write into the folder {tmp_path / place}: {tmp_path / 'file'} is a file"

@@ -9,7 +9,14 @@ from torch import nn
 from flexdan.config import UserError
 from flexdan.data import IGNORE, ImageRecord, read_image, read_mask, write_image
 from flexdan.data.tensors import resize_image, resize_mask, to_tensor
-from flexdan.inference import evaluate_batches, evaluate_full_size, evaluate_network_size, predict_image
+from flexdan.inference import (
+    count_objects,
+    count_probabilities,
+    evaluate_batches,
+    evaluate_network_size,
+    predict_image,
+    segment_records,
+)
 
 
 def small_network(channels=3, classes=2):
@@ -148,28 +155,47 @@ def test_full_size_measures_every_pixel_of_the_file(tmp_path, channels, classes)
     records = write_records(tmp_path, [(31, 45), (90, 120)], classes, channels)
     network = small_network(channels, classes).eval()
     segment = partial(predict_image, network, image_size=(16, 24), native_size=(32, 48), mean=0.5, std=0.25)
-    result = evaluate_full_size(segment, records, channels=channels, intensity="range", num_classes=classes)
-    for record, counts in zip(records, result.counts, strict=True):
-        predicted = segment(read_image(record.image, channels)).argmax(0)
-        values = read_mask(record.mask)
-        assert counts.sum() == (values != 9).sum()
+    for one in segment_records(segment, records, channels=channels, intensity="range"):
+        counts = count_probabilities(one)
+        predicted = segment(read_image(one.record.image, channels)).argmax(0)
+        values = read_mask(one.record.mask)
+        assert sum(counts[f"calibration.pixels_{number}"] for number in range(15)) == (values != 9).sum()
         for true in range(classes):
             for guess in range(classes):
-                assert counts[true, guess] == ((values == true) & (predicted == guess)).sum()
+                expected = ((values == true) & (predicted == guess)).sum()
+                assert counts[f"full_resolution.pixels_{true}_{guess}"] == expected
 
 
 def test_both_sizes_agree_where_images_have_the_size_of_the_network(tmp_path):
     records = write_records(tmp_path, [(16, 24), (16, 24)])
     network = small_network().eval()
     segment = partial(predict_image, network, image_size=(16, 24), native_size=(16, 24), mean=0.5, std=0.25)
-    full = evaluate_full_size(segment, records, channels=3, intensity="range", num_classes=2)
+    full = [count_probabilities(one) for one in segment_records(segment, records, channels=3, intensity="range")]
     settings = {"image_size": (16, 24), "channels": 3, "intensity": "range", "mean": 0.5, "std": 0.25}
     small = evaluate_network_size(network, records, num_classes=2, batch_size=1, **settings)
-    assert torch.equal(full.counts, small.counts)
+    for counts, expected in zip(full, small.counts, strict=True):
+        assert [
+            counts[f"full_resolution.pixels_{a}_{b}"] for a in (0, 1) for b in (0, 1)
+        ] == expected.flatten().tolist()
 
 
 def test_mask_of_another_size_is_refused(tmp_path):
     record = write_records(tmp_path, [(16, 24)])[0]
     write_image(record.mask, np.zeros((16, 23), dtype=np.uint8))
     with pytest.raises(UserError, match=r"23 x 16 pixels, but its image .* 24 x 16 pixels"):
-        evaluate_full_size(lambda _: None, [record], channels=3, intensity="range", num_classes=2)
+        list(segment_records(lambda _: None, [record], channels=3, intensity="range"))
+
+
+def test_objects_are_those_of_the_mask_and_ignored_pixels_belong_to_none(tmp_path):
+    record = write_records(tmp_path, [(16, 24)])[0]
+    mask = np.zeros((16, 24), np.uint8)
+    mask[4:8, 4:8], mask[10:14, 4:8], mask[8, 8], mask[:, 20:] = 1, 1, 1, 9  # the pixel touches the first at a corner
+    write_image(record.mask, mask)
+    one = next(segment_records(lambda _: np.zeros((2, 16, 24), np.float32), [record], channels=3, intensity="range"))
+    assert one.objects.max() == 2
+    assert one.objects[8, 8] == one.objects[4, 4]
+    found = np.zeros((16, 24), np.int32)
+    found[4:8, 4:8], found[2:6, 21:24] = 7, 9
+    counts = count_objects(one.classes, one.objects, found)
+    assert (counts["objects.segmented_objects"], counts["objects.true_positives"]) == (1, 1)
+    assert counts["objects.intersection"] == 16

@@ -5,6 +5,7 @@ from flexdan.config.data import IGNORE, AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
 from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file, typed_settings
+from flexdan.config.postprocessing import PostprocessingConfig, Tuning, read_postprocessing, write_postprocessing
 from flexdan.config.run import (
     RunConfig,
     changed_settings,
@@ -25,20 +26,24 @@ __all__ = [
     "EvaluationNetworkConfig",
     "LossConfig",
     "OptimizerConfig",
+    "PostprocessingConfig",
     "RunConfig",
     "SchedulerConfig",
     "SegmentationNetworkConfig",
     "TrainingConfig",
+    "Tuning",
     "UserError",
     "add_settings",
     "changed_settings",
     "config_from_mapping",
     "network_shape",
     "parse_command",
+    "read_postprocessing",
     "read_settings_file",
     "setting_values",
     "to_dict",
     "to_yaml",
     "typed_settings",
     "with_settings",
+    "write_postprocessing",
 ]

@@ -28,6 +28,23 @@ def load_mask(record: ImageRecord) -> np.ndarray:
     return MaskValues.parse(record.mask_values).to_classes(read_mask(record.mask), str(record.mask))
 
 
+def load_objects(record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
+    """Read the mask of an annotated image, once, as classes and as objects.
+
+    Returns:
+        classes, uint8 (H, W), `IGNORE` where a pixel does not count; and objects, integers (H, W), see
+        `MaskValues.to_objects`.
+
+    Raises:
+        UserError: if the file is broken or holds values without a meaning.
+    """
+    assert record.annotated, f"the mask of the unannotated image {record.image} must not be opened"
+    assert record.mask is not None
+    meaning, values = MaskValues.parse(record.mask_values), read_mask(record.mask)
+    classes = meaning.to_classes(values, str(record.mask))
+    return classes, meaning.to_objects(values, classes)
+
+
 def load_pair(
     record: ImageRecord, channels: int, intensity: Literal["range", "percentile"]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -46,10 +63,15 @@ def load_pair(
     """
     classes = load_mask(record)
     pixels = read_image(record.image, channels, intensity)
+    check_sizes(record, classes, pixels)
+    return pixels, classes
+
+
+def check_sizes(record: ImageRecord, classes: np.ndarray, pixels: np.ndarray) -> None:
+    """Raise a `UserError` if a mask (H, W) has another size than its image (H, W, C)."""
     if classes.shape != pixels.shape[:2]:
         sizes = [f"{width} x {height} pixels" for height, width in (classes.shape, pixels.shape[:2])]
         raise UserError(f"mask {record.mask} has {sizes[0]}, but its image {record.image} {sizes[1]}: mend the mask")
-    return pixels, classes
 
 
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -88,7 +88,7 @@ def pair_masks(images: Sequence[Path], masks: Iterable[Path]) -> tuple[dict[Path
     pairs: dict[Path, Path] = {}
     orphans = []
     for mask in masks:
-        image = next((by_stem[stem] for stem in (mask.stem, *_bare(mask.stem)) if stem in by_stem), None)
+        image = next((by_stem[stem] for stem in bare_stems(mask.stem) if stem in by_stem), None)
         if image is None:
             orphans.append(mask)
         elif image in pairs:
@@ -96,6 +96,11 @@ def pair_masks(images: Sequence[Path], masks: Iterable[Path]) -> tuple[dict[Path
         else:
             pairs[image] = mask
     return pairs, orphans
+
+
+def bare_stems(stem: str) -> list[str]:
+    """Return the name of a mask, and what it is without one of `MASK_SUFFIXES`."""
+    return [stem, *_bare(stem)]
 
 
 def separate_masks(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:

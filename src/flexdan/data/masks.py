@@ -83,3 +83,19 @@ class MaskValues:
                 f"only {sorted(mapping)}: correct mask_values in the manifest"
             )
         return np.array([mapping[int(value)] for value in found], dtype=np.uint8)[inverse].reshape(values.shape)
+
+    def to_objects(self, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Turn file values (H, W) into objects, integers (H, W): 0 is background, every other value one object.
+
+        Masks that do not name their objects have one for each connected region of a class (eight neighbours). Pixels
+        that do not count are background.
+
+        Args:
+            values: as they stand in the file.
+            classes: what `to_classes` made of them.
+        """
+        if self.kind == "instances":
+            return values
+        from skimage.measure import label  # takes a while, and training needs no objects
+
+        return np.asarray(label(np.where(classes == IGNORE, 0, classes), connectivity=2))

@@ -1,14 +1,31 @@
 """Using a network: evaluation and prediction."""
 
-from flexdan.inference.evaluate import EvaluationResult, evaluate_batches, evaluate_full_size, evaluate_network_size
+from flexdan.inference.evaluate import (
+    EvaluationResult,
+    Segmented,
+    count_classes,
+    count_objects,
+    count_probabilities,
+    evaluate_batches,
+    evaluate_network_size,
+    named,
+    segment_records,
+)
+from flexdan.inference.instances import to_instances
 from flexdan.inference.predict import FlipMean, evaluation_mode, predict_image
 
 __all__ = [
     "EvaluationResult",
     "FlipMean",
+    "Segmented",
+    "count_classes",
+    "count_objects",
+    "count_probabilities",
     "evaluate_batches",
-    "evaluate_full_size",
     "evaluate_network_size",
     "evaluation_mode",
+    "named",
     "predict_image",
+    "segment_records",
+    "to_instances",
 ]

@@ -1,6 +1,6 @@
 """Measuring a network on annotated images: one path for validation during training and for the final command."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -11,12 +11,18 @@ from torch import Tensor, nn
 
 from flexdan.config import IGNORE
 from flexdan.data import ImageRecord
-from flexdan.data.dataset import SegmentationDataset, Track, load_pair, make_loader
+from flexdan.data.dataset import SegmentationDataset, Track, check_sizes, load_objects, make_loader
+from flexdan.data.images import read_image
 from flexdan.data.tensors import to_tensor
 from flexdan.inference.predict import evaluation_mode
-from flexdan.metrics import confusion_counts, pixel_metrics
-
-Visit = Callable[[ImageRecord, np.ndarray, np.ndarray, np.ndarray], None]
+from flexdan.metrics import (
+    calibration_counts,
+    confusion_counts,
+    object_counts,
+    pixel_counts,
+    pixel_metrics,
+    surface_counts,
+)
 
 
 @dataclass(frozen=True)
@@ -117,38 +123,87 @@ def evaluate_network_size(
     return evaluate_batches(network, batches, num_classes=num_classes, autocast=autocast, device=device)
 
 
-def evaluate_full_size(
+@dataclass(frozen=True, kw_only=True)
+class Segmented:
+    """An annotated image and what a network says of it, at full resolution.
+
+    Args:
+        record: the image.
+        pixels: uint8 (H, W, C).
+        classes: as annotated, uint8 (H, W), `IGNORE` where a pixel does not count.
+        objects: as annotated, integers (H, W), 0 is background.
+        probabilities: of the classes, float32 (K, H, W).
+    """
+
+    record: ImageRecord
+    pixels: np.ndarray
+    classes: np.ndarray
+    objects: np.ndarray
+    probabilities: np.ndarray
+
+
+def segment_records(
     segment: Callable[[np.ndarray], np.ndarray],
     records: Sequence[ImageRecord],
     *,
     channels: int,
     intensity: Literal["range", "percentile"],
-    num_classes: int,
     track: Track = iter,
-    visit: Visit | None = None,
-) -> EvaluationResult:
-    """Measure annotated images at full resolution, against their masks as they stand in the files.
+) -> Iterator[Segmented]:
+    """Segment annotated images at full resolution, one after the other.
 
     Args:
         segment: image uint8 (H, W, C) to probabilities (K, H, W), such as `predict_image` with its settings bound.
         records: annotated images.
         channels: of the network's input.
         intensity: how types other than 8 bit become bytes.
-        num_classes: K, background included.
         track: wraps the records, for a progress bar.
-        visit: is given each record, its image (H, W, C), its classes (H, W) and the predicted ones.
 
     Raises:
         UserError: if a mask has another size than its image.
     """
-    counts = []
     for record in track(records):
-        pixels, target = load_pair(record, channels, intensity)
-        predicted = torch.from_numpy(segment(pixels)).argmax(0, keepdim=True)  # (1, H, W)
-        counts.append(confusion_counts(predicted, torch.from_numpy(target)[None], num_classes, IGNORE))
-        if visit is not None:
-            visit(record, pixels, target, predicted[0].numpy())
-    return EvaluationResult(_stack(counts, num_classes))
+        classes, objects = load_objects(record)
+        pixels = read_image(record.image, channels, intensity)
+        check_sizes(record, classes, pixels)
+        yield Segmented(record=record, pixels=pixels, classes=classes, objects=objects, probabilities=segment(pixels))
+
+
+def count_classes(found: np.ndarray, classes: np.ndarray, num_classes: int) -> dict[str, float]:
+    """Count the pixels of an image by true and predicted class, each (H, W): "LEVEL.COUNT" as in `Scores`."""
+    confusion = confusion_counts(torch.from_numpy(found)[None], torch.from_numpy(classes)[None], num_classes, IGNORE)
+    return named("full_resolution", pixel_counts(confusion[0].numpy()))
+
+
+def count_probabilities(one: Segmented) -> dict[str, float]:
+    """Count the pixels of an image by true and most probable class, and by confidence: "LEVEL.COUNT" as in `Scores`."""
+    predicted = one.probabilities.argmax(0)
+    return count_classes(predicted, one.classes, len(one.probabilities)) | named(
+        "calibration", calibration_counts(one.probabilities, one.classes)
+    )
+
+
+def count_objects(
+    classes: np.ndarray, objects: np.ndarray, found: np.ndarray, spacing: Sequence[float] | None = None
+) -> dict[str, float]:
+    """Count the objects of an image and their boundaries: "LEVEL.COUNT" as in `Scores`.
+
+    Args:
+        classes: as annotated, (H, W): where they are `IGNORE`, neither side has an object.
+        objects: as annotated, integers (H, W), 0 is background.
+        found: segmented, integers (H, W).
+        spacing: height and width of a pixel, for distances; None: 1 and 1.
+    """
+    counted = classes != IGNORE
+    objects, found = objects * counted, found * counted
+    return named("objects", object_counts(objects, found, spacing=spacing)) | named(
+        "objects", surface_counts(objects > 0, found > 0, spacing=spacing)
+    )
+
+
+def named(level: str, counts: Mapping[str, float]) -> dict[str, float]:
+    """Put the level before the name of every count."""
+    return {f"{level}.{name}": value for name, value in counts.items()}
 
 
 def _stack(counts: list[Tensor], num_classes: int) -> Tensor:

@@ -16,7 +16,15 @@ from flexdan.metrics.pixel import (
     precision,
     recall,
 )
-from flexdan.metrics.scores import LOWER_IS_BETTER, Scores, pixel_counts, read_scores, write_scores
+from flexdan.metrics.scores import (
+    LOWER_IS_BETTER,
+    Scores,
+    collect_scores,
+    pixel_counts,
+    read_scores,
+    write_scores,
+)
+from flexdan.metrics.summary import summarize, summarize_groups
 from flexdan.metrics.surfaces import surface_counts, surface_metrics
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "calibration_counts",
     "calibration_metrics",
     "class_metrics",
+    "collect_scores",
     "confusion_counts",
     "dice",
     "foreground",
@@ -44,6 +53,8 @@ __all__ = [
     "recall",
     "reliability",
     "resample",
+    "summarize",
+    "summarize_groups",
     "surface_counts",
     "surface_metrics",
     "write_scores",

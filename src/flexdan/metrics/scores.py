@@ -106,6 +106,18 @@ class Scores:
         return Scores(*map(tuple, facts), counts={name: values[at] for name, values in self.counts.items()})
 
 
+def collect_scores(facts: Sequence[tuple[str, str, str]], counts: Sequence[Mapping[str, float]]) -> Scores:
+    """Return the scores of some images.
+
+    Args:
+        facts: file, group and grade of each.
+        counts: "LEVEL.COUNT" to number of each, all with the same names.
+    """
+    images, groups, grades = zip(*facts, strict=True)
+    table = {name: np.array([one[name] for one in counts], np.float64) for name in counts[0]}
+    return Scores(images, groups, grades, table)
+
+
 def write_scores(path: Path, scores: Scores) -> None:
     """Write one row for each image: what it is, and what was counted in it."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

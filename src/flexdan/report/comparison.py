@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flexdan.config import IGNORE
 from flexdan.data.outlines import draw_outlines
 
 TRUTH, PREDICTION = (0, 220, 60), (255, 200, 0)
@@ -33,8 +32,8 @@ def compare(caption: str, pixels: np.ndarray, truth: np.ndarray, predicted: np.n
     Args:
         caption: stands below it.
         pixels: uint8 (H, W, C); the first three channels are shown, or the first as grey.
-        truth: classes (H, W), 0 is background.
-        predicted: classes (H, W).
+        truth: classes or objects, integers (H, W); 0 is background.
+        predicted: classes or objects (H, W).
     """
     height, width = pixels.shape[:2]
     factor = CELL / max(height, width)
@@ -42,8 +41,8 @@ def compare(caption: str, pixels: np.ndarray, truth: np.ndarray, predicted: np.n
     shown = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0]
     small = np.asarray(Image.fromarray(np.ascontiguousarray(shown)).convert("RGB").resize(size))
     for labels, colour in ((truth, TRUTH), (predicted, PREDICTION)):
-        reduced = np.asarray(Image.fromarray(labels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
-        small = draw_outlines(small, np.where(reduced == IGNORE, 0, reduced), colour, width=2)
+        reduced = np.asarray(Image.fromarray(labels.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
+        small = draw_outlines(small, reduced, colour, width=2)
     return Comparison(caption=caption, picture=small)
 
 

@@ -103,7 +103,7 @@ def line_chart(
     up = value_axis(
         [*(value for one in series for value in one.values if value is not None), *within, *levels.values()]
     )
-    parts = [_axes(across, up, "epoch"), _band(epochs, states, across)]
+    parts = [axes(across, up, "epoch"), _band(epochs, states, across)]
     for name, level in levels.items():
         y = up.place(level)
         parts.append(Markup('<path class="level" d="M{} {:.1f}H{}"/>').format(LEFT, y, RIGHT))
@@ -114,7 +114,7 @@ def line_chart(
     for number, one in enumerate(series):
         parts.append(_curve(number, one, epochs, across, up, hides=any(_same(one, other) for other in series[:number])))
     parts.append(_columns(epochs, series, across, marked))
-    return _svg(f"{title} by epoch", parts)
+    return svg(f"{title} by epoch", parts)
 
 
 def histogram(title: str, values: Sequence[float], bins: int = 20) -> Markup:
@@ -136,15 +136,17 @@ def histogram(title: str, values: Sequence[float], bins: int = 20) -> Markup:
                 '<rect class="hit" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
             ).format(left, top, right - left, BOTTOM - top, left - 1, TOP, right - left + 2, BOTTOM - TOP, text)
         )
-    return _svg(title, [_axes(across, up, "Dice"), *bars])
+    return svg(title, [axes(across, up, "Dice"), *bars])
 
 
-def _svg(title: str, parts: Sequence[Markup]) -> Markup:
+def svg(title: str, parts: Sequence[Markup]) -> Markup:
+    """Return an `<svg>` of the usual size; the title is for screen readers."""
     head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, title)
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
-def _axes(across: Axis, up: Axis, below: str) -> Markup:
+def axes(across: Axis, up: Axis, below: str) -> Markup:
+    """Draw both axes with their ticks, and the name of the level one below it."""
     parts = []
     for tick in up.ticks():
         y = up.place(tick)

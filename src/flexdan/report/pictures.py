@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flexdan.config import UserError
+from flexdan.config import IGNORE, UserError
 from flexdan.data import ImageRecord, read_image, read_manifest, read_mask
 from flexdan.data.masks import MaskValues
 from flexdan.report.comparison import compare
@@ -103,6 +103,7 @@ def _draw(
         truth = np.zeros(predicted.shape, np.int64)
         if record is not None and record.mask is not None:
             truth = MaskValues.parse(record.mask_values).to_classes(read_mask(record.mask), str(record.mask))
+            truth = np.where(truth == IGNORE, 0, truth)
         return compare("", pixels, truth, predicted if several else predicted > 0).picture
     if outlines is not None:
         pixels = read_image(outlines, 3)

@@ -1,0 +1,134 @@
+"""Measuring masks that some other program made."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flexdan.cli.evaluation import annotated_records, bar, check_statistics, summarize_scores, write_evaluation
+from flexdan.config.errors import UserError
+
+if TYPE_CHECKING:
+    from flexdan.data import ImageRecord
+    from flexdan.metrics import Scores
+
+NEEDS_RUN = ("weights", "tta", "scale", "tune_postprocessing")
+
+
+def evaluate_masks(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    """Measure the masks in a folder as the options say; returns the figures, and the folder that has them."""
+    from flexdan.config.files import check_folder, refuse_existing
+
+    for name in NEEDS_RUN:
+        if getattr(options, name):
+            raise UserError(f"--{name.replace('_', '-')} belongs to a run: --predictions are measured as they are")
+    if (options.truth is None) == (options.manifest is None):
+        raise UserError("--predictions needs what to measure against: say either --truth DIR or --manifest FILE")
+    output = options.output or options.predictions / "evaluation"
+    check_folder(output)
+    refuse_existing(output, options.force)
+    check_statistics(options)
+    records = _truth_records(options)
+    pairs = _pair(options.predictions, records)
+    scores = _count(pairs, _meaning(options.prediction_values, list(pairs.values()), "--prediction-values"), options)
+    figures = {"predictions": str(options.predictions), "truth": str(options.truth or options.manifest)}
+    figures |= {"split": options.split} if options.manifest else {}
+    figures |= summarize_scores(scores, options.manifest, options)
+    write_evaluation(output, scores, figures)
+    return figures, output
+
+
+def _truth_records(options: argparse.Namespace) -> "list[ImageRecord]":
+    """Return records of annotated masks; those of a folder of masks have the mask as their image too."""
+    if options.manifest:
+        if options.truth_values:
+            raise UserError("--truth-values belongs to --truth: a manifest says what the values of its masks mean")
+        return annotated_records(options.manifest, options.split)[0]
+    from flexdan.data import ImageRecord
+    from flexdan.data.layouts import list_images
+
+    masks = list_images(_folder(options.truth, "--truth"))
+    if not masks:
+        raise UserError(f"--truth {options.truth} has no masks in it")
+    values = _meaning(options.truth_values, masks, "--truth-values")
+    return [ImageRecord(image=mask, mask=mask, mask_values=values, annotated=True) for mask in masks]
+
+
+def _folder(path: Path, name: str) -> Path:
+    if not path.is_dir():
+        raise UserError(
+            f"{name} is {path}, which is {'a file' if path.is_file() else 'not there'}: name a folder of masks"
+        )
+    return path
+
+
+def _pair(folder: Path, records: "Sequence[ImageRecord]") -> "dict[ImageRecord, Path]":
+    """Match predictions to truth: by the same name, but for suffixes such as _anno or _mask on either side."""
+    from flexdan.data.layouts import bare_stems, list_images
+
+    by_name: dict[str, Path] = {}
+    for path in list_images(_folder(folder, "--predictions")):
+        for stem in bare_stems(path.stem):
+            if stem in by_name:
+                raise UserError(f"{folder} has two masks of one name, {by_name[stem].name} and {path.name}: keep one")
+            by_name[stem] = path
+    pairs, missing = {}, []
+    for record in records:
+        found = next((by_name[stem] for stem in bare_stems(record.name) if stem in by_name), None)
+        if found is None:
+            missing.append(record.name)
+        else:
+            pairs[record] = found
+    if missing:
+        raise UserError(
+            f"{folder} lacks the masks of {len(missing)} of {len(records)} images, such as {', '.join(missing[:5])}: "
+            "a mask has the name of its image; where nothing was found, an empty mask says so"
+        )
+    return pairs
+
+
+def _meaning(text: str | None, masks: Sequence[Path], option: str) -> str:
+    """Return what the values of masks mean: as said, or binary where the masks hold 0 and one other value."""
+    from flexdan.data import read_mask
+    from flexdan.data.masks import MaskValues
+
+    if text:
+        MaskValues.parse(text)
+        return text
+    import numpy as np
+
+    values: set[int] = set()
+    for mask in bar("looking at masks")(masks):
+        values.update(np.unique(read_mask(mask)).tolist())
+        if len(values) > 2:
+            some = ", ".join(map(str, sorted(values)[:6]))
+            raise UserError(
+                f"{mask.parent} holds the values {some}, …, and what they mean is not known: say {option} instances "
+                "(each value is one object), binary (all but 0 are foreground), or a mapping such as '0=0 128=1'"
+            )
+    return "binary"
+
+
+def _count(pairs: "dict[ImageRecord, Path]", values: str, options: argparse.Namespace) -> "Scores":
+    from flexdan.data import read_mask
+    from flexdan.data.dataset import load_objects
+    from flexdan.data.masks import MaskValues
+    from flexdan.inference import count_classes, count_objects
+    from flexdan.metrics import collect_scores
+
+    meaning = MaskValues.parse(values)
+    num_classes = max([meaning.num_classes, *(MaskValues.parse(record.mask_values).num_classes for record in pairs)])
+    facts, counts = [], []
+    for record, path in bar("images")(list(pairs.items())):
+        classes, objects = load_objects(record)
+        found = read_mask(path)
+        if found.shape != classes.shape:
+            sizes = [f"{width} x {height} pixels" for height, width in (found.shape, classes.shape)]
+            raise UserError(f"{path} has {sizes[0]}, but {record.mask} {sizes[1]}: they must be equal")
+        found_classes = meaning.to_classes(found, str(path))
+        counts.append(
+            count_classes(found_classes, classes, num_classes)
+            | count_objects(classes, objects, meaning.to_objects(found, found_classes), options.spacing)
+        )
+        facts.append((str(record.image), record.group, record.grade))
+    return collect_scores(facts, counts)
