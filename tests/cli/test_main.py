@@ -55,5 +55,5 @@ def test_mistakes_end_with_code_2_and_without_a_traceback(capsys, tmp_path):
     assert main(["train", "--sn_num_fcn_block", "4"]) == 2
     assert "did you mean sn_num_fcn_blocks" in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
-        main(["evaluate"])
+        main(["predict"])
     assert end.value.code == 2

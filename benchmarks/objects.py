@@ -1,0 +1,94 @@
+"""Time and memory of the metrics of objects, beside the naive version and by the number of objects.
+
+Usage: python benchmarks/objects.py
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from flexdan.metrics import object_counts, object_metrics, surface_counts
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "reference"))
+from naive_objects import naive_metrics
+
+GLAS = (522, 775)
+
+
+def draw(size: tuple[int, int], count: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Draw so many bumpy discs on a grid, each moved by up to `shift` of its radius: labels int32 (H, W)."""
+    places, moves = np.random.default_rng(0), np.random.default_rng(seed)
+    rows = max(round((count * size[0] / size[1]) ** 0.5), 1)
+    columns = -(-count // rows)
+    step = min(size[0] / rows, size[1] / columns)
+    labels = np.zeros(size, np.int32)
+    for label in range(1, count + 1):
+        row, column = divmod(label - 1, columns)
+        radius = step * places.uniform(0.25, 0.45)
+        centre = (np.array([row, column]) + 0.5) * (size[0] / rows, size[1] / columns)
+        centre = centre + shift * radius * moves.uniform(-1, 1, 2)
+        low = np.maximum((centre - 1.3 * radius).astype(int), 0)
+        box = tuple(slice(start, int(start + 2.6 * radius) + 2) for start in low)
+        down, right = np.mgrid[box]
+        down, right = down - centre[0], right - centre[1]
+        edge = radius * (1 + 0.15 * np.sin(5 * np.arctan2(down, right) + label))
+        part = labels[box]
+        part[(np.hypot(down, right) < edge)[: part.shape[0], : part.shape[1]]] = label
+    return labels
+
+
+def clock(function: Callable[[], Any], repeats: int = 5) -> float:
+    """Return the least seconds of some calls."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def against_naive() -> Table:
+    """Compare with the naive version on an image of GlaS's size."""
+    truth, found = draw(GLAS, 60, 0), draw(GLAS, 60, 1, shift=0.6)
+    fast, slow = object_metrics(object_counts(truth, found)), naive_metrics([(truth, found)])
+    difference = max(abs(float(fast[name]) - slow[name]) for name in slow)
+    seconds = clock(lambda: object_metrics(object_counts(truth, found)))
+    without = clock(lambda: object_counts(truth, found, distances=False))
+    boundaries = clock(lambda: surface_counts(truth > 0, found > 0))
+    naive = clock(lambda: naive_metrics([(truth, found)]), repeats=1)
+    table = Table("775 x 522 pixels, 60 objects", "time", "speed", title=f"largest difference: {difference:.1e}")
+    table.add_row("naive version", f"{naive:.2f} s", "1x")
+    table.add_row("all metrics of objects", f"{1000 * seconds:.1f} ms", f"{naive / seconds:.0f}x")
+    table.add_row("without Hausdorff distances", f"{1000 * without:.1f} ms", f"{naive / without:.0f}x")
+    table.add_row("metrics of boundaries, beside them", f"{1000 * boundaries:.1f} ms", "")
+    return table
+
+
+def by_count() -> Table:
+    """Show how time grows with objects of one size, in an image that grows with them."""
+    table = Table("objects", "pixels", "time", "time per object", "with every second one missing, per object")
+    for count in (60, 240, 960, 3840, 15360):
+        size = (round(522 * (count / 60) ** 0.5), round(775 * (count / 60) ** 0.5))
+        truth, found = draw(size, count, 0), draw(size, count, 1, shift=0.6)
+        lost = np.where(found % 2 == 0, 0, found)
+        seconds, missing = (clock(partial(object_counts, truth, one), 2) for one in (found, lost))
+        cells = [f"{count:,}", f"{size[1]} x {size[0]}", f"{seconds:.3f} s"]
+        table.add_row(*cells, f"{1e6 * seconds / count:.0f} us", f"{1e6 * missing / count:.0f} us")
+    return table
+
+
+def main() -> None:
+    console = Console()
+    console.print(against_naive())
+    console.print(by_count())
+
+
+if __name__ == "__main__":
+    main()
