@@ -99,10 +99,12 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     check_folder(output)
     refuse_existing(output, options.force)
     check_statistics(options)
+    if options.tune_postprocessing:
+        from flexdan.cli.tuning import check_tuning, tune_run
+
+        check_tuning(options)
     network = load_segmenter(options)
     if options.tune_postprocessing:
-        from flexdan.cli.tuning import tune_run
-
         tune_run(options, network)
     manifest, records, left_out = find_records(options.split, options.manifest, network)
     folder = run_folder(options)

@@ -1,13 +1,67 @@
-"""Finding the post-processing of a run on its validation images."""
+"""Finding the post-processing of a run on its validation images, for `flexdan evaluate --tune-postprocessing`."""
 
 import argparse
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
-from flexdan.cli.loading import Segmenter
+from flexdan.cli.evaluation import bar, find_records
+from flexdan.cli.loading import Segmenter, run_folder
+from flexdan.cli.postprocessing import given_postprocessing
+from flexdan.config import IGNORE, Tuning, UserError, write_postprocessing
+from flexdan.config.files import refuse_existing
+from flexdan.config.postprocessing import FILE_NAME
 
-if TYPE_CHECKING:
-    pass
+
+def check_tuning(options: argparse.Namespace) -> None:
+    """Raise a `UserError` if the options leave nothing to find, or the run keeps a post-processing already."""
+    if given := given_postprocessing(options):
+        raise UserError(
+            f"--tune-postprocessing finds {', '.join(given)} by itself: leave either it or these settings out"
+        )
+    refuse_existing(run_folder(options) / FILE_NAME, options.force)
 
 
 def tune_run(options: argparse.Namespace, network: Segmenter) -> None:
-    """Find the post-processing that is best on the validation split of the training, and keep it in the run folder."""
+    """Find the post-processing that is best on the validation split of the training, and keep it in the run folder.
+
+    Raises:
+        UserError: if there are no annotated validation images, none of them has an object, or the metric is unknown.
+    """
+    import numpy as np
+
+    from flexdan.data import file_sha256
+    from flexdan.inference import segment_records, tune
+
+    data = network.config.data
+    manifest = None if Path(data.manifest).is_file() else options.manifest
+    manifest, records, _ = find_records(data.val_split, manifest, network)
+    probabilities, truths = [], []
+    for one in segment_records(
+        network.segment, records, channels=network.channels, intensity=data.intensity, track=bar("validation images")
+    ):
+        counted = one.classes != IGNORE
+        kept = (one.probabilities * counted).astype(np.float16)
+        kept[0, ~counted] = 1  # background, as in the truth
+        probabilities.append(kept)
+        truths.append(one.objects * counted)
+    settings, trials = tune(probabilities, truths, options.tune_metric, track=bar("post-processing"))
+    values = {trial.settings: trial.value for trial in trials}
+    tuning = Tuning(
+        split=data.val_split,
+        manifest=str(manifest),
+        manifest_sha256=file_sha256(manifest),
+        images=len(records),
+        weights=network.weights,
+        tta=options.tta,
+        scale=options.scale,
+        metric=options.tune_metric,
+        before=trials[0].value,
+        after=values[settings],
+        trials=len(trials),
+    )
+    path = write_postprocessing(run_folder(options), settings, tuning)
+    print(
+        f"tuned on {len(records)} images of {data.val_split}, {len(trials)} settings tried: {tuning.metric} "
+        f"{tuning.before:.3f} -> {tuning.after:.3f} with {settings}; kept in {path}",
+        file=sys.stderr,
+    )
