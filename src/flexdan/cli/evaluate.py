@@ -2,10 +2,13 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from flexdan.cli.evaluation import add_evaluation_options, evaluate
 from flexdan.cli.parser import describe
+from flexdan.cli.tables import print_table
 from flexdan.config.errors import UserError
 
 EXAMPLES = """\
@@ -71,9 +74,42 @@ def run(argv: list[str]) -> int:
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
-        from flexdan.cli.evaluation_tables import print_figures
-
-        print_figures(figures)
+        _print_figures(figures)
         files = sorted(path.name for path in output.iterdir() if path.is_file())
         print(f"written into {output}: {', '.join(files)}")
     return 0
+
+
+def _print_figures(figures: Mapping[str, Any]) -> None:
+    """Print what stands in metrics.json, each figure with its interval."""
+    from flexdan.report.evaluation_tables import (
+        describe_intervals,
+        describe_objects,
+        figure_text,
+        group_tables,
+        object_tables,
+        pixel_tables,
+    )
+
+    print(_title(figures))
+    tables = [*pixel_tables(figures), *object_tables(figures), *group_tables(figures)]
+    for table in tables:
+        print()
+        print_table(table.header, table.rows)
+        if table.note:
+            print(table.note)
+    print()
+    if objects := describe_objects(figures):
+        print(f"Objects: {objects}.")
+    if "calibration" in figures:
+        ece = figures["calibration"]["pooled"]["ece"]
+        print(f"Calibration: expected calibration error {figure_text('ece', ece)}, pooled over all pixels.")
+    print(describe_intervals(figures))
+
+
+def _title(figures: Mapping[str, Any]) -> str:
+    images = f"{figures['images']} image{'s' * (figures['images'] != 1)}"
+    if "weights" not in figures:
+        return f"{figures['predictions']}: {images}"
+    text = f"{figures['split']}: {images}, {figures['weights']} weights (epoch {figures['epoch']})"
+    return text + (", mirror images averaged" if figures["tta"] else "")

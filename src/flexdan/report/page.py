@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 from flexdan.report.curves import Figure, en_figures, epoch_figures
+from flexdan.report.evaluation_tables import (
+    describe_intervals,
+    describe_objects,
+    figure_text,
+    group_tables,
+    object_tables,
+)
 from flexdan.report.facts import facts
 from flexdan.report.figures import histogram
+from flexdan.report.reliability import reliability_chart
 from flexdan.report.run import Evaluation, ImageScore, Run, best_and_worst
 from flexdan.report.tables import NAMES, Table, epoch_table, evaluation_table, health_verdict, number, verdict
 from flexdan.report.templates import template
@@ -29,6 +38,10 @@ class EvaluationPart:
     """What the page shows of one evaluation."""
 
     table: Table
+    objects: Sequence[Table]
+    about_objects: str
+    groups: Sequence[Table]
+    reliability: Figure | None
     distribution: Figure | None
     ends: Sequence[ImageScore]
     pictures: Sequence[Picture]
@@ -88,10 +101,28 @@ def _evaluation_part(
         title = "Dice of the images, full resolution"
         drawing = histogram(f"{title}: number of images", [one.dice for one in evaluation.images])
         distribution = Figure(title=title, unit="number of images", drawing=drawing)
+    objects = object_tables(evaluation.figures)
     return EvaluationPart(
         table=evaluation_table(evaluation, run),
+        objects=objects,
+        about_objects=_about_objects(evaluation.figures) if objects else "",
+        groups=group_tables(evaluation.figures),
+        reliability=_reliability(evaluation.figures),
         distribution=distribution,
         ends=best_and_worst(evaluation.images, images),
         pictures=pictures,
         examples=None if pictures else examples,
     )
+
+
+def _about_objects(figures: Mapping[str, Any]) -> str:
+    how = describe_objects(figures)
+    return " ".join([*([f"Objects: {how}."] if how else []), describe_intervals(figures)])
+
+
+def _reliability(figures: Mapping[str, Any]) -> Figure | None:
+    if not (calibration := figures.get("calibration")):
+        return None
+    ece = figure_text("ece", calibration["pooled"]["ece"])
+    unit = f"accuracy by confidence; expected calibration error {ece}"
+    return Figure(title="Calibration", unit=unit, drawing=reliability_chart(calibration))
