@@ -65,7 +65,7 @@ def test_figures_are_those_of_the_definitions(labels, tmp_path, capsys):
 def test_the_table_names_both_ways(labels, tmp_path, capsys):
     assert main([word for word in command(tmp_path, *INSTANCES) if word != "--json"]) == 0
     out = capsys.readouterr().out
-    assert "all objects (as the GlaS challenge)" in out
+    assert "all objects (as the challenge)" in out
     assert "mean of images" in out
     assert f"{naive_metrics(labels)['f1']:.3f} [" in out
     assert "bootstrap over images, 2000 resamples" in out

@@ -27,7 +27,8 @@ METRIC_NAMES = {
     "ece": "ECE",
 }
 PIXELS = ("accuracy", "iou", "dice", "precision", "recall")
-OBJECTS = ("f1", "object_dice", "object_hausdorff", "panoptic_quality", "aji", "ap50", "ap75", "ap")
+CHALLENGE = ("f1", "precision", "recall", "object_dice", "object_hausdorff")
+OBJECTS = ("panoptic_quality", "aji", "ap50", "ap75", "ap")
 BOUNDARIES = ("dice", "iou", "boundary_f1", "hd95", "asd")
 GROUPED = ("f1", "object_dice", "object_hausdorff", "dice")
 DISTANCES = ("object_hausdorff", "hd95", "asd")
@@ -48,7 +49,8 @@ def object_tables(figures: Mapping[str, Any]) -> list[Table]:
     if "objects" not in figures:
         return []
     return [
-        _level_table("objects", figures["objects"], OBJECTS, "all objects (as the GlaS challenge)"),
+        _level_table("objects, GlaS challenge", figures["objects"], CHALLENGE, "all objects (as the challenge)"),
+        _level_table("objects, further measures", figures["objects"], OBJECTS, "all objects"),
         _level_table("their pixels and boundaries", figures["objects"], BOUNDARIES, "all images together"),
     ]
 
