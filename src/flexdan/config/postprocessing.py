@@ -12,6 +12,13 @@ from flexdan.config.errors import UserError
 from flexdan.config.files import atomic_path
 
 FILE_NAME = "postprocessing.json"
+_VALUES: dict[Any, tuple[tuple[type, ...], str]] = {  # type of a field -> what JSON may have for it, and in words
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    float | None: ((int, float, type(None)), "a number or null"),
+    str: ((str,), "a text"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +141,11 @@ def _checked(kind: type, values: Any, what: str) -> dict[str, Any]:
     names = [field.name for field in fields(kind)]
     if not isinstance(values, dict) or set(values) != set(names):
         raise UserError(f"{what} must hold {', '.join(names)}, and nothing else")
-    allowed = {float: (int, float), int: (int,), bool: (bool,), str: (str,), float | None: (int, float, type(None))}
-    for name, type_ in get_type_hints(kind).items():
-        value, types = values[name], allowed.get(type_, (str,))
+    for name, kind_of_value in get_type_hints(kind).items():
+        value = values[name]
+        types, words = _VALUES.get(kind_of_value, _VALUES[str])
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise UserError(f"{name} is {value!r}, which is no {getattr(type_, '__name__', 'word')}")
+            raise UserError(f"{name} is {value!r}: it must be {words}")
     return values
 
 

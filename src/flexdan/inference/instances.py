@@ -1,11 +1,10 @@
 """From the probabilities of classes to objects: threshold, holes, parting of touching objects, removal of small ones.
 
-Touching objects are parted by watershed, flooding by priority (Beucher and Lantuejoul 1979; Meyer 1991;
-scikit-image's). By shape: the maxima of the distance to the edge are the middles of objects if they stand out by a
-depth, which is their dynamic (Grimaud 1992) and gives the same middles as the h-maxima transform (Soille, Morphological
-Image Analysis, 2nd edition 2003, section 6.3.4). One flooding from all maxima, whose basins are then joined over their
-saddles, takes a fraction of the time of that transform. By probability: the middles are regions above a second
-threshold.
+Touching objects are parted by watershed, flooding by priority (Beucher and Lantuejoul 1979; Meyer 1991). By shape, the
+middles of objects are the maxima of the distance to the edge that stand out by a depth: their dynamic (Grimaud 1992),
+which gives the middles of the h-maxima transform too (Soille, Morphological Image Analysis, 2nd edition 2003, section
+6.3.4). One flooding from all maxima, whose basins are then joined over their saddles, takes a fraction of the time of
+that transform. By probability, the middles are regions above a second threshold.
 """
 
 from collections.abc import Iterator
@@ -18,8 +17,7 @@ from skimage.segmentation import watershed
 
 from flexdan.config import PostprocessingConfig
 
-EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner are neighbours
-HALF_OF_EIGHT = ((0, 1), (1, -1), (1, 0), (1, 1))  # rows, columns to a neighbour: each pair of neighbours once
+NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # rows and columns to four of the eight: each pair of pixels once
 
 
 def to_instances(probabilities: np.ndarray, settings: PostprocessingConfig) -> np.ndarray:
@@ -93,10 +91,11 @@ def _part_by_distance(inside: np.ndarray, depth: float) -> np.ndarray:
 
     The edge of the image counts as an edge of what it cuts.
     """
-    padded = np.pad(inside, 1)
-    distance = np.asarray(ndimage.distance_transform_edt(padded), np.float32)[1:-1, 1:-1]
-    maxima = _regions(local_maxima(distance, connectivity=2) & inside)
-    basins = watershed(-distance, maxima, mask=inside, connectivity=EIGHT)
+    within = (slice(1, -1), slice(1, -1))
+    distance = np.asarray(ndimage.distance_transform_edt(np.pad(inside, 1)), np.float32)
+    maxima = _regions(np.asarray(local_maxima(distance, connectivity=2))[within] & inside)
+    distance = distance[within]
+    basins = watershed(-distance, maxima, mask=inside, connectivity=2)
     heights = np.zeros(maxima.max(initial=0) + 1, np.float32)
     heights[maxima] = distance  # equal all over a maximum
     return _join(heights, _saddles(basins, distance), depth)[basins]
@@ -106,7 +105,7 @@ def _saddles(basins: np.ndarray, height: np.ndarray) -> Iterator[tuple[float, in
     """Give the highest way between each two basins that touch, and the two: the highest first."""
     rows, columns = basins.shape
     ways, pairs = [], []
-    for down, right in HALF_OF_EIGHT:
+    for down, right in NEIGHBOURS:
         here = (slice(0, rows - down), slice(max(-right, 0), columns - max(right, 0)))
         there = (slice(down, rows), slice(max(right, 0), columns + min(right, 0)))
         border = (basins[here] != basins[there]) & (basins[here] > 0) & (basins[there] > 0)
@@ -149,7 +148,7 @@ def _join(heights: np.ndarray, saddles: Iterator[tuple[float, int, int]], depth:
 def _part_by_markers(inside: np.ndarray, foreground: np.ndarray, threshold: float) -> np.ndarray:
     """Part regions between their parts of high probability; a region without one stays whole: labels (H, W)."""
     markers = _regions(inside & (foreground > threshold))
-    parts = watershed(-foreground, markers, mask=inside, connectivity=EIGHT)
+    parts = watershed(-foreground, markers, mask=inside, connectivity=2)
     return np.where(parts > 0, parts, _regions(inside) + markers.max(initial=0))
 
 
