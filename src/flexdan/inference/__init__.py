@@ -13,11 +13,14 @@ from flexdan.inference.evaluate import (
 )
 from flexdan.inference.instances import to_instances
 from flexdan.inference.predict import FlipMean, evaluation_mode, predict_image
+from flexdan.inference.tuning import OBJECTIVE, TuningTrial, tune
 
 __all__ = [
+    "OBJECTIVE",
     "EvaluationResult",
     "FlipMean",
     "Segmented",
+    "TuningTrial",
     "count_classes",
     "count_objects",
     "count_probabilities",
@@ -28,4 +31,5 @@ __all__ = [
     "predict_image",
     "segment_records",
     "to_instances",
+    "tune",
 ]
