@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, weights_name
+from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, run_folder, weights_name
 from flexdan.cli.postprocessing import add_postprocessing_options, postprocessing_settings
 from flexdan.config.errors import UserError
 
@@ -125,11 +125,6 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     figures["network_size"] = {"height": height, "width": width, **figures["network_size"]}
     write_evaluation(output, scores, figures, examples)
     return figures, output
-
-
-def run_folder(options: argparse.Namespace) -> Path:
-    """Return the folder of the run that the options name."""
-    return options.run.parent if options.run.is_file() else options.run
 
 
 def check_statistics(options: argparse.Namespace) -> None:

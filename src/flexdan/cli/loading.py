@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flexdan.config.errors import UserError
@@ -77,6 +78,11 @@ def weights_name(options: argparse.Namespace) -> str:
             f"{options.run} is a checkpoint: leave --weights {options.weights} out, or name the run folder instead"
         )
     return options.run.stem
+
+
+def run_folder(options: argparse.Namespace) -> Path:
+    """Return the folder of the run that the options name, also where they name a checkpoint in it."""
+    return options.run.parent if options.run.is_file() else options.run
 
 
 def load_segmenter(options: argparse.Namespace) -> Segmenter:

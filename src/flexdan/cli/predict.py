@@ -8,12 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, weights_name
+from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, run_folder, weights_name
 from flexdan.cli.parser import describe
+from flexdan.cli.postprocessing import (
+    add_postprocessing_options,
+    given_postprocessing,
+    option_name,
+    postprocessing_settings,
+)
+from flexdan.cli.predict_files import KINDS, OF_OBJECTS, result_files, write_result
 from flexdan.config.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from flexdan.config import PostprocessingConfig
 
 EXAMPLES = """\
   flexdan predict runs/first new_images/ -o predictions/
@@ -21,19 +28,22 @@ EXAMPLES = """\
   flexdan predict runs/first slide1.tif slide2.tif -o predictions/ --tta --save mask probabilities
   flexdan predict runs/first data/manifest.csv --split test -o predictions/ --skip-existing
       the images of a split; those that have their results already are left out
+  flexdan predict runs/first new_images/ -o predictions/ --save instances instance_outlines
+      one object at a time, made by the post-processing that the run keeps; options such as --min-size go over it
 """
 WHAT = """\
 Segment images of any size with a trained network.
 
 What --save can name, each a folder in -o, with the name of the image (for --recursive: its subfolder too):
-  mask           PNG of classes at the size of the image; see --mask-format
-  outlines       PNG of the image with the outlines of the classes drawn on it
-  probabilities  TIFF, float32: of the foreground (H, W) for two classes, of every class (K, H, W) for more
+  mask               PNG of the most probable class of each pixel, at the size of the image; see --mask-format
+  outlines           PNG of the image with the outlines of those classes drawn on it
+  instances          PNG of 16 bits: 0 is background, 1, 2, 3, … one object each, see post-processing below;
+                     TIFF of 32 bits for an image with more than 65535 objects
+  instance_outlines  PNG of the image with the outlines of the objects, so that touching ones are seen apart
+  probabilities      TIFF, float32: of the foreground (H, W) for two classes, of every class (K, H, W) for more
 
 An image that cannot be read is reported and the rest goes on; the exit code is 1 then.
 """
-SUFFIXES = {"mask": ".png", "outlines": ".png", "probabilities": ".tif"}
-COLOURS = ((0, 220, 60), (255, 190, 0), (0, 140, 255), (255, 60, 160), (150, 80, 255), (0, 220, 220))  # class 1, 2, …
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -45,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("-o", "--output", type=Path, metavar="FOLDER", required=True, help="where the results go")
     add("--split", help="of the manifest: only the images of this split")
     add("--recursive", action="store_true", help="look into the subfolders of folders too")
-    add("--save", nargs="+", choices=tuple(SUFFIXES), default=["mask", "outlines"], help="default: mask outlines")
+    add("--save", nargs="+", choices=tuple(KINDS), default=["mask", "outlines"], help="default: mask outlines")
     add(
         "--mask-format",
         choices=("auto", "binary", "index"),
@@ -54,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--skip-existing", action="store_true", help="leave out images that have all their results already")
     add_network_options(parser)
+    add_postprocessing_options(parser)
     return parser
 
 
@@ -67,6 +78,7 @@ def run(argv: list[str]) -> int:
     for kind in options.save:
         check_folder(options.output / kind)
     weights_name(options)
+    settings = _settings_of_objects(options)
     import torch
 
     from flexdan.cli.progress import track
@@ -81,7 +93,7 @@ def run(argv: list[str]) -> int:
     failed, start = [], time.monotonic()
     for image, name in track(todo, "images"):
         try:
-            _predict_one(network, image, name, options)
+            _predict_one(network, image, name, options, settings)
         except (UserError, OSError, MemoryError, torch.OutOfMemoryError) as error:
             failed.append(image)
             what = error if isinstance(error, UserError | OSError) else "it does not fit into the memory"
@@ -164,18 +176,16 @@ def unique_names(images: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]
     return named
 
 
-def _paths(name: Path, options: argparse.Namespace) -> dict[str, Path]:
-    """Return what is to be saved for one image: kind -> file."""
-    kinds = dict.fromkeys(options.save)
-    return {kind: options.output / kind / name.with_name(name.name + SUFFIXES[kind]) for kind in kinds}
+def _files(name: Path, options: argparse.Namespace) -> dict[str, list[Path]]:
+    return result_files(options.output, list(dict.fromkeys(options.save)), name)
 
 
 def _without_existing(named: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> list[tuple[Path, Path]]:
     if options.force:
         return list(named)
     if options.skip_existing:
-        return [pair for pair in named if not all(path.exists() for path in _paths(pair[1], options).values())]
-    there = [path for _, name in named for path in _paths(name, options).values() if path.exists()]
+        return [pair for pair in named if not _is_complete(pair[1], options)]
+    there = [path for _, name in named for files in _files(name, options).values() for path in files if path.exists()]
     if there:
         raise UserError(
             f"{len(there)} results are there already, such as {there[0]}: say --skip-existing to leave those images "
@@ -184,37 +194,48 @@ def _without_existing(named: Sequence[tuple[Path, Path]], options: argparse.Name
     return list(named)
 
 
-def _predict_one(network: Segmenter, image: Path, name: Path, options: argparse.Namespace) -> None:
-    """Segment one image and write what is to be saved."""
-    import numpy as np
+def _is_complete(name: Path, options: argparse.Namespace) -> bool:
+    return all(any(path.exists() for path in files) for files in _files(name, options).values())
 
-    from flexdan.config.files import atomic_path
-    from flexdan.data import read_image, write_image
+
+def _settings_of_objects(options: argparse.Namespace) -> "PostprocessingConfig | None":
+    """Return how objects are made, and say it; None where none are asked for.
+
+    Raises:
+        UserError: if there are options for it, but no objects are to be saved.
+    """
+    if not set(options.save) & set(OF_OBJECTS):
+        if given := given_postprocessing(options):
+            raise UserError(
+                f"{', '.join(map(option_name, given))}: post-processing makes objects, but --save names neither "
+                f"{' nor '.join(OF_OBJECTS)}; masks and outlines show the most probable class of each pixel"
+            )
+        return None
+    settings, source = postprocessing_settings(options, run_folder(options))
+    print(f"objects: {settings} ({'from the ' + source if source != 'default' else source})")
+    return settings
+
+
+def _predict_one(
+    network: Segmenter,
+    image: Path,
+    name: Path,
+    options: argparse.Namespace,
+    settings: "PostprocessingConfig | None",
+) -> None:
+    """Segment one image and write what is to be saved."""
+    from flexdan.data import read_image
+    from flexdan.inference import to_instances
 
     pixels = read_image(image, network.channels, network.config.data.intensity)
     probabilities = network.segment(pixels)  # (K, H, W)
-    classes = probabilities.argmax(0).astype(np.uint8)
-    for kind, target in _paths(name, options).items():
-        with atomic_path(target) as path:
-            if kind == "mask":
-                binary = network.num_classes == 2 and options.mask_format != "index"
-                write_image(path, classes * np.uint8(255) if binary else classes)
-            elif kind == "outlines":
-                write_image(path, _draw(pixels, classes))
-            else:
-                _write_probabilities(path, probabilities[1] if network.num_classes == 2 else probabilities)
-
-
-def _draw(pixels: "np.ndarray", classes: "np.ndarray") -> "np.ndarray":
-    """Draw outlines on an image; of images that are neither grey nor RGB, the first channel is shown."""
-    from flexdan.data.outlines import draw_outlines
-
-    shown = pixels if pixels.shape[2] in (1, 3) else pixels[:, :, :1]
-    return draw_outlines(shown, classes, colour=COLOURS, width=max(1, round(max(classes.shape) / 400)))
-
-
-def _write_probabilities(path: Path, probabilities: "np.ndarray") -> None:
-    import tifffile
-
-    axes = "YX" if probabilities.ndim == 2 else "CYX"
-    tifffile.imwrite(path, probabilities, photometric="minisblack", compression="zlib", metadata={"axes": axes})
+    instances = to_instances(probabilities, settings) if settings else None
+    for kind, files in _files(name, options).items():
+        write_result(
+            kind,
+            files,
+            pixels=pixels,
+            probabilities=probabilities,
+            instances=instances,
+            binary=network.num_classes == 2 and options.mask_format != "index",
+        )
