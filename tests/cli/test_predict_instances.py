@@ -71,15 +71,9 @@ def test_the_post_processing_of_the_run_is_used_and_options_go_over_it(make_run,
     run, image = make_run(), picture(tmp_path / "a.png", (48, 64))
     stored = PostprocessingConfig(threshold=middle_threshold(run, image), min_size=30, split="distance", split_depth=1)
     write_postprocessing(run, stored, TUNING)
+    plain = replace(stored, min_size=0, split="none")
     for number, (words, settings, source) in enumerate(
-        [
-            ([], stored, "run"),
-            (
-                ["--min-size", "0", "--split-objects", "none"],
-                PostprocessingConfig(threshold=stored.threshold),
-                "run and",
-            ),
-        ]
+        [([], stored, "run"), (["--min-size", "0", "--split-objects", "none"], plain, "run and options")]
     ):
         out = tmp_path / str(number)
         assert predict(run, image, "-o", out, "--save", "instances", *words) == 0
