@@ -100,11 +100,13 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     refuse_existing(output, options.force)
     check_statistics(options)
     if options.tune_postprocessing:
-        from flexdan.cli.tuning import check_tuning, tune_run
+        from flexdan.cli.tuning import check_tuning
 
         check_tuning(options)
     network = load_segmenter(options)
     if options.tune_postprocessing:
+        from flexdan.cli.tuning import tune_run
+
         tune_run(options, network)
     manifest, records, left_out = find_records(options.split, options.manifest, network)
     folder = run_folder(options)
