@@ -16,6 +16,7 @@ from flexdan.data.splits import (
     mark_annotated,
     ordered_splits,
     parse_fractions,
+    replace_split,
     split_by_fraction,
     split_by_list,
 )
@@ -138,6 +139,40 @@ def test_splits_from_a_list():
     assert [record.split for record in records] == ["val", "test", "", "odd"]
     with pytest.raises(UserError, match="the list of splits names 2 images that are not there, the first of them x, 7"):
         split_by_list(make_records(4), {"0": "val", "x": "val", "7": "test"})
+
+
+def three_splits() -> list[ImageRecord]:
+    """Return 12 images: train, val and test by turns."""
+    return [replace(one, split=("train", "val", "test")[place % 3]) for place, one in enumerate(make_records(12))]
+
+
+def test_one_split_is_replaced_and_the_others_stay_where_they_are():
+    records = three_splits()
+    train = [record for record in records if record.split == "train"]
+    divided = split_by_fraction(train, {"train": 0.5, "more": 0.5}, 0)
+    result = replace_split(records, "train", divided)
+    assert [record.name for record in result] == [record.name for record in records]
+    assert [record for record in result if record.split in ("train", "more")] == divided
+    assert [record for record in result if record.split in ("val", "test")] == [
+        record for record in records if record.split != "train"
+    ]
+    assert replace_split(records, "train", train) == records
+    assert count_splits(replace_split(records, "val", [replace(one, split="x") for one in train])) == {
+        "train": 4,
+        "x": 4,
+        "test": 4,
+    }
+
+
+def test_a_split_that_has_other_images_takes_no_more():
+    records = three_splits()
+    train = [record for record in records if record.split == "train"]
+    divided = split_by_fraction(train, {"train": 0.5, "test": 0.5}, 0)
+    with pytest.raises(UserError, match=r"the split 'test' has 4 images already, .*--of test"):
+        replace_split(records, "train", divided)
+    without = [replace(one, split="" if one.split == "test" else one.split) for one in records]
+    unnamed = [replace(one, split="") for one in train]  # no split is none that could be mixed up
+    assert count_splits(replace_split(without, "train", unnamed)) == {"": 8, "val": 4}
 
 
 @pytest.mark.parametrize(

@@ -128,20 +128,32 @@ def check_split_options(options: argparse.Namespace) -> None:
         parse_fractions(options.split)
 
 
-def apply_splits(records: "list[ImageRecord]", options: argparse.Namespace) -> "list[ImageRecord]":
+def apply_splits(
+    records: "list[ImageRecord]", options: argparse.Namespace, of: str | None = None
+) -> "list[ImageRecord]":
     """Set splits and annotation as the options say.
+
+    Args:
+        records: the images.
+        options: those of `add_split_options`.
+        of: divide only the images of this split; None: all.
 
     Raises:
         UserError: if the options do not fit each other or the images.
     """
     from flexdan.data.importing import read_table
-    from flexdan.data.splits import mark_annotated, parse_fractions, split_by_fraction, split_by_list
+    from flexdan.data.manifest import select_split
+    from flexdan.data.splits import mark_annotated, parse_fractions, replace_split, split_by_fraction, split_by_list
 
     check_split_options(options)
+    members = records if of is None else select_split(records, of)
+    divided = members
     if options.split:
-        records = split_by_fraction(records, parse_fractions(options.split), options.seed)
+        divided = split_by_fraction(members, parse_fractions(options.split), options.seed)
     elif options.split_file:
-        records = split_by_list(records, read_table(options.split_file, "split"))
+        listed = split_by_list(records, read_table(options.split_file, "split"))
+        divided = [one for one, before in zip(listed, records, strict=True) if of is None or before.split == of]
+    records = divided if of is None else replace_split(records, of, divided)
     if options.annotated:
         records = mark_annotated(records, options.annotated, "train", options.seed)
     return records

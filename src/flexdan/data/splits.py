@@ -95,6 +95,29 @@ def split_by_list(records: Sequence[ImageRecord], splits: Mapping[str, str]) -> 
     return [replace(record, split=split or "") for record, split in found]
 
 
+def replace_split(records: Sequence[ImageRecord], split: str, divided: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Put the images of one split, which were divided, in the place of those that they were.
+
+    Args:
+        records: the images of all splits.
+        split: the one that was divided.
+        divided: its images in their order, with their new splits.
+
+    Raises:
+        UserError: if one of the new splits has other images already: two sets would become one without a word.
+    """
+    others = {record.split for record in records if record.split not in (split, "")}
+    taken = [name for name in dict.fromkeys(record.split for record in divided) if name in others]
+    if taken:
+        count = sum(record.split == taken[0] for record in records)
+        raise UserError(
+            f"the split {taken[0]!r} has {count} images already, which are not of {split!r}: choose another name, or "
+            f"first give them one with `flexdan data split MANIFEST --of {taken[0]} --split NAME=1`"
+        )
+    new = iter(divided)
+    return [next(new) if record.split == split else record for record in records]
+
+
 def mark_annotated(
     records: Sequence[ImageRecord], amount: int | str, split: str = "train", seed: int = 0
 ) -> list[ImageRecord]:
