@@ -138,6 +138,7 @@ def test_mistakes_are_named(labels, tmp_path, capsys):
     assert "say either --truth DIR or --manifest FILE" in error("evaluate", *found)
     assert "belong to --predictions" in error("evaluate", tmp_path, *truth)
     assert "--tta belongs to a run" in error("evaluate", *found, *truth, "--tta")
+    assert "--min-size would make objects" in error("evaluate", *found, *truth, "--min-size", 3)
     assert "say --truth-values instances" in error("evaluate", *found, *truth)
     assert "say --prediction-values instances" in error("evaluate", *found, *truth, *INSTANCES[:2])
     assert "--spacing is 0 1" in error(*command(tmp_path, *INSTANCES, "--spacing", 0, 1))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flexdan.cli.evaluation import annotated_records, bar, check_statistics, summarize_scores, write_evaluation
+from flexdan.cli.postprocessing import given_postprocessing, option_name
 from flexdan.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def evaluate_masks(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     for name in NEEDS_RUN:
         if getattr(options, name):
             raise UserError(f"--{name.replace('_', '-')} belongs to a run: --predictions are measured as they are")
+    if given := given_postprocessing(options):
+        names = ", ".join(f"--{option_name(name)}" for name in given)
+        raise UserError(f"{names} would make objects of probabilities: --predictions are measured as they are")
     if (options.truth is None) == (options.manifest is None):
         raise UserError("--predictions needs what to measure against: say either --truth DIR or --manifest FILE")
     output = options.output or options.predictions / "evaluation"

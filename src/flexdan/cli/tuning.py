@@ -39,11 +39,8 @@ def tune_run(options: argparse.Namespace, network: Segmenter) -> None:
     for one in segment_records(
         network.segment, records, channels=network.channels, intensity=data.intensity, track=bar("validation images")
     ):
-        counted = one.classes != IGNORE
-        kept = (one.probabilities * counted).astype(np.float16)
-        kept[0, ~counted] = 1  # background, as in the truth
-        probabilities.append(kept)
-        truths.append(one.objects * counted)
+        probabilities.append(one.probabilities.astype(np.float16))
+        truths.append(np.where(one.classes == IGNORE, -1, one.objects))
     settings, trials = tune(probabilities, truths, options.tune_metric, track=bar("post-processing"))
     values = {trial.settings: trial.value for trial in trials}
     tuning = Tuning(

@@ -46,7 +46,7 @@ def tune(
 
     Args:
         probabilities: of each image, float (K, H, W); float16 takes half of the memory and is as good.
-        truths: true objects of each image, integers (H, W), 0 is background.
+        truths: true objects of each image, integers (H, W), 0 is background, below 0 does not count.
         objective: a metric of `object_metrics`, or several with a plus between them, whose mean counts.
         start: where to begin; None: the defaults.
         track: wraps the steps of a round, for a progress bar.
@@ -64,7 +64,9 @@ def tune(
     def attempt(settings: PostprocessingConfig) -> TuningTrial:
         if settings not in tried:
             counts = [
-                object_counts(truth, to_instances(one, settings), distances="hausdorff" in objective)
+                object_counts(
+                    np.maximum(truth, 0), to_instances(one, settings) * (truth >= 0), distances="hausdorff" in objective
+                )
                 for one, truth in zip(probabilities, truths, strict=True)
             ]
             tried[settings] = TuningTrial(settings, measure(_pooled(counts)))
