@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from naive_objects import naive_metrics
+from skimage.measure import label
 
+from flexdan.cli.evaluation import evaluate_run
 from flexdan.cli.main import main
+from flexdan.config import PostprocessingConfig
 from flexdan.data import read_image, read_manifest, read_mask, write_manifest
 from flexdan.data.tensors import resize_image, resize_mask, to_tensor
 from flexdan.engine.checkpoint import load_run
+from flexdan.inference import predict_image, to_instances
 
 
 def naive_pooled(pairs):
@@ -55,6 +60,40 @@ def test_figures_of_a_split_at_both_sizes(make_run, make_manifest, capsys):
     assert [row["grade"] for row in rows] == ["benign"] * 3
     mean = np.mean([float(row["full_resolution_dice"]) for row in rows])
     assert figures["full_resolution"]["image_mean"]["dice"] == pytest.approx(mean, abs=1e-5)
+
+
+def test_objects_are_those_of_the_definitions_after_post_processing(make_run, make_manifest, capsys):
+    manifest = make_manifest()
+    run = make_run(manifest=manifest)
+    command = ["evaluate", str(run), "--device", "cpu", "--json"]
+    assert main([*command, "--threshold", "0.45", "--fill-holes", "--min-size", "4"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    loaded = load_run(run)
+    settings = PostprocessingConfig(threshold=0.45, fill_holes=True, min_size=4)
+    pairs, confident, right = [], [], []
+    for record in read_manifest(manifest)[:3]:
+        options = {"image_size": (24, 32), "native_size": (48, 64), "mean": 0.5, "std": 0.25}
+        probabilities = predict_image(loaded.network, read_image(record.image, 3), **options)
+        truth = read_mask(record.mask) != 0
+        pairs.append((label(truth, connectivity=2), to_instances(probabilities, settings)))
+        confident.append(probabilities.max(0).ravel())
+        right.append((probabilities.argmax(0) == truth).ravel())
+    expected = naive_metrics(pairs)
+    assert {name: figures["objects"]["pooled"][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    confident, right = np.concatenate(confident), np.concatenate(right)
+    bins = np.ceil(confident * 15)
+    gaps = [abs((confident - right)[bins == one].mean()) * (bins == one).mean() for one in np.unique(bins)]
+    assert figures["calibration"]["pooled"]["ece"] == pytest.approx(sum(gaps), abs=1e-5)
+    assert figures["postprocessing"]["settings"]["min_size"] == 4
+
+
+def test_the_same_evaluation_from_another_command(make_run, make_manifest, tmp_path):
+    run = make_run(manifest=make_manifest(), weights=("best", "last"))
+    assert main(["evaluate", str(run), "--device", "cpu", "--weights", "last", "--tta"]) == 0
+    first = (run / "evaluation/val-last-tta/metrics.json").read_text()
+    folder = evaluate_run(run, "val", weights="last", tta=True, force=True)
+    assert folder == run / "evaluation/val-last-tta"
+    assert (folder / "metrics.json").read_text() == first
 
 
 @pytest.mark.parametrize(("channels", "classes"), [(1, 3), (5, 2)])
