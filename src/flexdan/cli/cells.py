@@ -62,7 +62,7 @@ def plan_task(cell: Cell, seed: int, manifest: Path, folder: Path, *, smoke: boo
             other things.
     """
     start = folder / cell.start if cell.start else None
-    init_sn = str(start.absolute()) if start else ""
+    init_sn = str(start.absolute()) if start else cell.config.init_sn
     config = with_settings(cell.config, {"seed": seed, "data.manifest": str(manifest), "init_sn": init_sn})
     state = "new" if force else _state(folder / cell.name, config)
     refuse_other_things(folder / cell.name)

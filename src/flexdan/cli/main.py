@@ -29,6 +29,11 @@ COMMANDS = {  # subcommand -> (module, what it does)
     "sweep report": ("flexdan.cli.sweep_report", "write a page about a sweep"),
     "sweep export": ("flexdan.cli.sweep_export", "write all trials of a sweep as CSV"),
     "evaluate": ("flexdan.cli.evaluate", "measure a trained network on a split"),
+    "compare": (
+        "flexdan.cli.compare",
+        "compare configurations over seeds and images, with intervals and a fairness check",
+    ),
+    "baseline": ("flexdan.cli.baseline", "train the matching supervised-only run of a run, and compare the two"),
     "predict": ("flexdan.cli.predict", "segment images with a trained network"),
     "report": ("flexdan.cli.report", "write a page about a run"),
 }

@@ -4,7 +4,12 @@ from collections.abc import Container, Sequence
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Container[int] = ()) -> None:
-    """Print a table whose lines are as long as they need, so that `grep` and `less -S` work.
+    """Print what `table_text` returns."""
+    print(table_text(header, rows, numbers))
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Container[int] = ()) -> str:
+    """Return a table whose lines are as long as they need, so that `grep` and `less -S` work.
 
     Args:
         header: of the columns.
@@ -23,4 +28,4 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: C
     console = Console(width=10_000, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

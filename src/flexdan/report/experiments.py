@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flexdan.config.files import atomic_path
 from flexdan.report.run import Row, read_run
+from flexdan.report.table_formats import markdown
 from flexdan.report.tables import Table, number
 
 BASELINE = "supervised"  # the training with which others of the same seed are compared, where there is one
@@ -107,14 +108,7 @@ def experiment_table(title: str, outcomes: Sequence[Outcome]) -> Table:
 
 def write_table(table: Table, path: Path) -> str:
     """Write a table as Markdown, and return its text."""
-    lines = [
-        table.title,
-        "",
-        "| " + " | ".join(table.header) + " |",
-        "| " + " | ".join("---" for _ in table.header) + " |",
-    ]
-    lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in table.rows]
-    text = "\n".join([*lines, "", table.note])
+    text = markdown(table)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return text
