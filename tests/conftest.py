@@ -1,5 +1,6 @@
 """Small sets of images that can be learnt in seconds."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from flexdan.config import RunConfig, to_dict, with_settings
 from flexdan.data import ImageRecord, write_manifest
+from flexdan.metrics import Scores, object_counts, surface_counts, write_scores
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -60,3 +63,65 @@ def discs(tmp_path_factory) -> Path:
         )
     write_manifest(folder / "manifest.csv", records)
     return folder / "manifest.csv"
+
+
+def made_up_scores(
+    seed: int, quality: float, images: int = 8, grades: tuple[str, ...] = ("benign", "malignant")
+) -> Scores:
+    """Scores of images of 16x16 pixels with two squares, which are found the better the higher the quality, 0..1."""
+    rows = []
+    for number in range(images):
+        truth = np.zeros((16, 16), np.int64)
+        truth[2:8, 2:8], truth[9:14, 9:15] = 1, 2
+        missed = np.random.default_rng([number, seed]).random((16, 16)) > quality
+        found = np.where(missed, 0, truth)
+        both = {(a, b): float((((truth > 0) == a) & ((found > 0) == b)).sum()) for a in (0, 1) for b in (0, 1)}
+        row = {f"full_resolution.pixels_{a}_{b}": value for (a, b), value in both.items()}
+        objects = object_counts(truth, found) | surface_counts(truth > 0, found > 0)
+        rows.append(row | {f"objects.{name}": value for name, value in objects.items()})
+    return Scores(
+        tuple(f"/data/image{number}.png" for number in range(images)),
+        tuple(f"patient{number // 2}" for number in range(images)),
+        tuple(grades[number % len(grades)] for number in range(images)),
+        {name: np.array([row[name] for row in rows]) for name in rows[0]},
+    )
+
+
+@pytest.fixture
+def measured_run():
+    """Return a function that writes a finished run and its evaluation of the split test, both made up."""
+
+    def make(folder: Path, seed=0, quality=0.8, settings=(), start=(), figures=(), scores=None, updates=10, rows=4):
+        config = to_dict(with_settings(RunConfig(), {"seed": seed, "data.image_size": (16, 16), **dict(settings)}))
+        begin = {"event": "start", "config": config, "seed": seed, "manifest_sha256": "ab" * 32, "parameters": 100}
+        begin |= {"annotated": ["a.png", "b.png"], "unannotated": 5, "precision": "fp32", "processes": 1, **dict(start)}
+        config["training"]["num_epochs"] = 4
+        events = [begin]
+        for epoch in range(1, rows + 1):
+            events.append({"event": "epoch", "epoch": epoch, "iou_score": 0.1 * epoch, "sn_updates": updates})
+        events += [{"event": "end", "reason": "finished"}] * (rows == 4)
+        folder.mkdir(parents=True)
+        (folder / "record.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+        (folder / "config.yaml").write_text(json.dumps(config))
+        scores = made_up_scores(seed, quality) if scores is None else scores
+        level = {"pooled": {}, "image_mean": {}, "classes_pooled": []}
+        made = {"split": "test", "manifest": "set.csv", "manifest_sha256": "ab" * 32, "images": len(scores.images)}
+        made |= {"weights": "best", "epoch": rows, "tta": False, "scale": None, "full_resolution": level}
+        made |= {
+            "network_size": {"height": 16, "width": 16, **level},
+            "postprocessing": {"settings": {}, "tuning": None},
+        }
+        made |= dict(figures)
+        place = folder / "evaluation" / made["split"]
+        place.mkdir(parents=True)
+        (place / "metrics.json").write_text(json.dumps(made))
+        write_scores(place / "counts.csv", scores)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def made_up():
+    """Return the function that makes scores up."""
+    return made_up_scores

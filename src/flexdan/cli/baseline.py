@@ -117,8 +117,8 @@ def _supervised(run: "Run") -> "RunConfig":
     processes, here = run.start.get("processes") or 1, int(os.environ.get("WORLD_SIZE", "1"))
     if processes != 1 or here != 1:
         raise UserError(
-            f"{run.folder} was trained by {processes} processes, and here are {here}: the batches of its baseline would "
-            "not be the same; `flexdan baseline` trains with one"
+            f"{run.folder} was trained by {processes} processes, and here are {here}: the batches of its baseline "
+            "would not be the same; `flexdan baseline` trains with one"
         )
     return with_settings(config, {"strategy": "supervised", "training.early_stopping_patience": 0})
 

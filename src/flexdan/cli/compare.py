@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,14 +160,16 @@ def _text(comparison: "Comparison", options: argparse.Namespace) -> str:
 
 
 def _tables(comparison: "Comparison", options: argparse.Namespace) -> "list[Table]":
-    from flexdan.report.comparison_tables import differences_table, figures_table, parts_table
+    from flexdan.report.comparison_tables import differences_table, figures_table, how, parts_table
 
-    tables = []
+    tables: list[Table] = []
     for way in _ways(options):
         tables.append(figures_table(comparison, way))
         if comparison.differences:
             tables.append(differences_table(comparison, way))
             tables += [parts_table(comparison, way, options.by)] if options.by else []
+    if comparison.differences:
+        tables[-1] = replace(tables[-1], note=" ".join(filter(None, (tables[-1].note, how(comparison)))))
     return tables
 
 

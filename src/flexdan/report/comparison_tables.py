@@ -71,11 +71,18 @@ def differences_table(comparison: Comparison, way: str) -> Table:
             if found := comparison.find(one.name, *metric, way):
                 rows.append([one.name if number == 0 else "", metric_text(*metric), *_cells(found)])
     title = f"minus {comparison.baseline}, {WAYS[way]}"
-    note = HOW.format(drawn=comparison.drawn, resamples=comparison.resamples)
-    if len(rows) > 1:
-        note += f" {len(rows)} comparisons stand here: the more there are, the more are shown by chance."
+    note = f"{len(rows)} comparisons: the more there are, the more are shown by chance." if len(rows) > 1 else ""
     header = ["configuration", "metric", *_HEADER]
     return Table(title=title, header=header, rows=rows, text_columns=2, note=note)
+
+
+def how(comparison: Comparison) -> str:
+    """Return what the intervals mean, and what was resampled."""
+    drawn = f"{comparison.groups} groups" if comparison.clusters else "single images"
+    text = HOW.format(drawn=drawn, resamples=comparison.resamples)
+    if comparison.groups and not comparison.clusters:
+        text += f" Images of a group are alike, and there are {comparison.groups} groups: see --clusters."
+    return text
 
 
 def parts_table(comparison: Comparison, way: str, by: str) -> Table:

@@ -49,7 +49,8 @@ class Comparison:
         differences: of each other configuration that shares a seed with the baseline.
         parts: the same by grade or group, where that was asked for.
         resamples: of the bootstrap.
-        drawn: what was resampled.
+        clusters: whether groups were resampled, not single images.
+        groups: how many groups the images have, such as patients; 0: none.
         checks: lines of the fair-comparison check.
     """
 
@@ -61,7 +62,8 @@ class Comparison:
     figures: Mapping[str, Mapping[tuple[str, str, str], Spread]]
     differences: Mapping[str, Sequence[Difference]]
     resamples: int
-    drawn: str
+    clusters: bool
+    groups: int
     checks: Sequence[Check]
     parts: Sequence[Part] = field(default=())
 
@@ -135,7 +137,8 @@ def compare_configurations(
         figures={one.name: _figures(one, metrics) for one in configurations},
         differences=found,
         resamples=resamples,
-        drawn="groups of images" if clusters else "images",
+        clusters=clusters,
+        groups=len(set(first.scores.groups) - {""}),
         checks=check_fairness(configurations),
         parts=_parts(configurations, baseline, metrics, resamples, seed, clusters, by) if by else (),
     )

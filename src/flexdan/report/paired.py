@@ -69,6 +69,8 @@ class Difference:
     @property
     def verdict(self) -> str:
         """Better or worse, where all three intervals lie on one side of zero."""
+        if math.isnan(self.mean):
+            return "no figure"
         if self.over_seeds is None or self.over_both is None:
             return f"{NOTHING} (1 seed)"
         found = (self.over_seeds, self.over_images, self.over_both)

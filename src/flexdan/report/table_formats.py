@@ -1,5 +1,7 @@
 """Tables as text for papers and pages: Markdown and LaTeX."""
 
+import re
+
 from flexdan.report.tables import Table
 
 _LATEX = {  # one pass over the characters, so that nothing is escaped twice
@@ -47,4 +49,5 @@ def latex(table: Table) -> str:
 
 def escape_latex(text: str) -> str:
     """Return a text with every character escaped that LaTeX takes for something else."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    escaped = "".join(_LATEX.get(character, character) for character in text)
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", escaped)  # a hyphen is no minus
