@@ -12,7 +12,7 @@ from flexdan.report.sweep_figures import shorten
 from flexdan.report.tables import number
 
 WIDTH = 720
-_LEFT, _RIGHT = 250, 706  # ends of the level axes
+_LEFT, _RIGHT = 250, 690  # ends of the level axes
 _ROW, _HEAD, _FOOT = 22, 26, 40  # heights in SVG units: of a configuration, above and below those of a metric
 _KEY = "dot: mean over seeds; ticks: single seeds; thick: over images; thin: over seeds (Student's t)"
 

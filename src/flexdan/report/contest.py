@@ -1,9 +1,10 @@
 """A comparison of configurations: their figures, their differences from a baseline, and whether it is fair."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import numpy as np
 
 from flexdan.config import UserError
 from flexdan.metrics import Scores, resample
@@ -172,8 +173,8 @@ def _figures(configuration: Configuration, metrics: Sequence[Metric]) -> dict[tu
     for level, metric in metrics:
         for way in WAYS:
             values = [figures[level, way][metric] for figures in each]
-            deviation = statistics.stdev(values) if len(values) > 1 else None
-            found[level, metric, way] = (statistics.fmean(values), deviation)
+            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None  # NaN where there is no figure
+            found[level, metric, way] = (float(np.mean(values)), deviation)
     return found
 
 
