@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from flexdan.metrics import Scores, interval, resample
-from flexdan.report.paired import WAYS, differences, draw_seeds, t_interval
+from flexdan.report.paired import WAYS, differences, draw_seeds, seed_shares, t_interval
 
 ACCURACY = [("full_resolution", "accuracy")]
 DICE = [("full_resolution", "dice")]
@@ -74,10 +74,11 @@ def test_intervals_over_images_and_over_both_equal_a_loop_over_resamples():
             gaps["image_mean"].append(np.mean([naive_dice(row) for row in mine]) - np.mean([*map(naive_dice, other)]))
         for way in WAYS:
             expected[way]["images"].append(np.mean(gaps[way]))
-            expected[way]["both"].append(np.mean(np.repeat(gaps[way], seeds)))
+            around = np.mean(np.repeat(gaps[way], seeds)) - np.mean(gaps[way])
+            expected[way]["both"].append(np.mean(gaps[way]) + 2**0.5 * 12.7062 / 1.95996 * around)
     for one in differences(ours, theirs, DICE, weights, seed=4):
         assert one.over_images == pytest.approx(interval(np.array(expected[one.way]["images"])))
-        assert one.over_both == pytest.approx(interval(np.array(expected[one.way]["both"])))
+        assert one.over_both == pytest.approx(interval(np.array(expected[one.way]["both"])), rel=1e-4)
         assert one.over_seeds == pytest.approx(t_interval(list(one.by_seed.values())))
 
 
@@ -134,14 +135,23 @@ def test_seeds_are_drawn_as_often_as_there_are():
     assert not np.array_equal(drawn[:, 0], resample(3, 4000, 0)[:, 0])
 
 
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_shares_of_seeds_add_up_to_one_and_spread_as_student_s_t_does(count):
+    shares = seed_shares(draw_seeds(count, 20000, 0))
+    assert shares.sum(1) == pytest.approx(np.ones(20000))
+    values = np.random.default_rng(count).normal(0, 1, count)
+    reach = 1.95996 * (shares @ values).std()
+    assert reach == pytest.approx(stats.t.ppf(0.975, count - 1) * stats.sem(values), rel=0.03)
+
+
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     """100 experiments whose true difference is 0.02, with effects of image, seed, and both together."""
     rng, hits = np.random.default_rng(1), {"over_images": 0, "over_seeds": 0, "over_both": 0}
     weights = resample(40, 200)
     for _ in range(100):
-        image, seed = rng.normal(0, 30, 40), rng.normal(0, 8, 5)
-        theirs = {at: rng.integers(300, 700, 40) for at in range(5)}
-        noise = {at: 20 + image + seed[at] + rng.normal(0, 10, 40) for at in range(5)}
+        image, seed = rng.normal(0, 20, 40), rng.normal(0, 15, 3)
+        theirs = {at: rng.integers(300, 700, 40) for at in range(3)}
+        noise = {at: 20 + image + seed[at] + rng.normal(0, 10, 40) for at in range(3)}
         ours = {at: right(values + noise[at]) for at, values in theirs.items()}
         one = differences(ours, {at: right(values) for at, values in theirs.items()}, ACCURACY, weights)[1]
         given_seeds, given_images = 0.02 + seed.mean() / 1000, 0.02 + image.mean() / 1000

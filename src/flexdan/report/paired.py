@@ -11,8 +11,10 @@ both cancels out. Three intervals answer three questions, and none stands for an
                   the bootstrap", chapters 6 and 13), the same ones on both sides and for all seeds, averaged over
                   seeds: would these very networks show it on other images of the same kind too?
     over both     the same, with the seeds resampled too, crossed with the images: would other trainings show it on
-                  other images? With few seeds it is too narrow, since the bootstrap shrinks the variance of the mean of
-                  n seeds by (n - 1) / n: so it never decides alone.
+                  other images? Seeds are few, and a plain bootstrap of n of them shrinks the variance of their mean by
+                  (n - 1) / n and knows nothing of Student's t: so what drawing them changes is expanded, by
+                  sqrt(n / (n - 1)) t(0.975, n - 1) / 1.96 (Hesterberg 2015, "What teachers should know about the
+                  bootstrap", The American Statistician 69, on expanded percentile intervals).
 
 A difference counts as shown only if all three lie on one side of zero.
 """
@@ -22,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from flexdan.metrics import LOWER_IS_BETTER, Scores, interval
 
@@ -98,6 +100,20 @@ def draw_seeds(num_seeds: int, resamples: int, seed: int) -> np.ndarray:
     return generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=resamples)
 
 
+def seed_shares(drawn: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Return the share of each seed in the mean of a resample, (B, S), expanded for few seeds; shares add up to 1.
+
+    Args:
+        drawn: how often each seed was drawn, (B, S).
+        level: of the interval that is to be made.
+    """
+    count = drawn.shape[1]
+    if count < 2:
+        return np.ones(drawn.shape)
+    reach = float(stdtrit(count - 1, (1 + level) / 2)) / float(ndtri((1 + level) / 2))
+    return (1 + math.sqrt(count / (count - 1)) * reach * (drawn - 1)) / count
+
+
 def resampled_figures(scores: Scores, metrics: Sequence[Metric], weights: np.ndarray) -> Figures:
     """Return some figures of a run, (B,) each, for images that count so often as `weights` (B, N) say."""
     found: Figures = {}
@@ -128,7 +144,7 @@ def differences(
     whole = np.ones((1, weights.shape[1]))
     measured = _subtract(ours, theirs, seeds, metrics, whole)  # (S, 1)
     resampled = _subtract(ours, theirs, seeds, metrics, weights)  # (S, B)
-    drawn = draw_seeds(len(seeds), len(weights), seed).T / len(seeds)  # (S, B)
+    drawn = seed_shares(draw_seeds(len(seeds), len(weights), seed)).T  # (S, B)
     found = []
     for level, metric in metrics:
         images = _count_images(ours, theirs, seeds, level, metric)
