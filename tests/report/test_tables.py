@@ -1,6 +1,10 @@
+from dataclasses import asdict
+
 import pytest
 
+from flexdan.config import PostprocessingConfig
 from flexdan.report import read_run
+from flexdan.report.run import Evaluation
 from flexdan.report.tables import epoch_table, evaluation_table, health_verdict, outdated, verdict
 
 
@@ -94,3 +98,15 @@ def test_an_evaluation_of_an_epoch_that_is_no_longer_the_best_is_told(folder, ev
     text = outdated(run.evaluations[0], run)
     assert bool(text) == old
     assert text in evaluation_table(run.evaluations[0], run).note
+
+
+def test_an_evaluation_with_another_post_processing_is_outdated(folder):
+    def evaluation(source, **settings):
+        values = {"settings": asdict(PostprocessingConfig(**settings)), "source": source, "tuning": None}
+        figures = {"epoch": 3, "weights": "last", "postprocessing": values}
+        return Evaluation(name="test", figures=figures, images=())
+
+    run = read_run(folder)
+    assert outdated(evaluation("default"), run) == ""
+    assert "another post-processing" in outdated(evaluation("run", min_size=3), run)
+    assert outdated(evaluation("run and options", min_size=3), run) == ""

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from flexdan.config import PostprocessingConfig, read_postprocessing
 from flexdan.report.facts import NONE, many
 from flexdan.report.run import Evaluation, Run
 
@@ -143,8 +144,14 @@ def _evaluation_note(evaluation: Evaluation, run: Run, several: bool) -> str:
 
 
 def outdated(evaluation: Evaluation, run: Run) -> str:
-    """Tell that a run has a better epoch than the one that was measured; empty if it has none."""
+    """Tell that a run has a better epoch or another post-processing than what was measured; empty if it has not."""
     measured, best = evaluation.figures["epoch"], run.best
-    if evaluation.figures["weights"] != "best" or best is None or best["epoch"] == measured:
+    if evaluation.figures["weights"] == "best" and best is not None and best["epoch"] != measured:
+        return f"evaluation {evaluation.name} measured epoch {measured}, but the best one is now {best['epoch']:g}"
+    used = evaluation.figures.get("postprocessing")
+    if not isinstance(used, dict) or used.get("source") not in ("default", "run"):  # it was asked for by options
         return ""
-    return f"evaluation {evaluation.name} measured epoch {measured}, but the best one is now {best['epoch']:g}"
+    kept = read_postprocessing(run.folder)
+    if asdict(kept[0] if kept else PostprocessingConfig()) == used["settings"]:
+        return ""
+    return f"evaluation {evaluation.name} has objects of another post-processing than the run keeps now"
