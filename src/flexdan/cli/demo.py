@@ -42,7 +42,8 @@ def run(argv: Sequence[str]) -> int:
         " --sn.first_layer_out_channels 24 --use_gan true --en.num_fcn_blocks 5 --en.depth_fcn_block 1"
         " --en.first_layer_out_channels 16 --en.fcn_block_pattern single_width --en.head global_average --en_lr 0.0005",
         f"evaluate {_word(model)} --split test --tune-postprocessing",
-        f"predict {_word(model)} {_word(manifest)} --split train -o {_word(predictions)} --save mask outlines instances",
+        f"predict {_word(model)} {_word(manifest)} --split train -o {_word(predictions)}"
+        " --save mask outlines instances",
         f"report {_word(model)} --predictions {_word(predictions)}",
     ]
     start = time.monotonic()
