@@ -112,3 +112,33 @@ def test_a_sweep_survives_json():
 
 def test_cell_names_tell_the_values():
     assert cell_name({"lr": 0.1, "sn_block_pattern": "double_run"}) == "lr=0.1,sn_block_pattern=double_run"
+
+
+def test_a_value_may_stand_for_several_settings_above_the_fixed_ones():
+    both = {"careful": {"lr": 1e-4, "batch_size": 1}, "bold": {"lr": 0.5}}
+    sweep = Sweep(parameters={"style": Choice(("careful", "bold"), both)}, settings={"training.batch_size": 8})
+    space = Space(sweep)
+    assert space.swept == {"optimizer.lr": "style", "training.batch_size": "style"}
+    found = [changed_settings(space.config(cell)) for cell in sweep.cells()]
+    assert found == [
+        {"optimizer.lr": 0.0001, "training.batch_size": 1},
+        {"optimizer.lr": 0.5, "training.batch_size": 8},
+    ]
+    with pytest.raises(UserError, match="style and lr are the same setting"):
+        Space(Sweep(parameters={**sweep.parameters, "lr": Choice((1, 2))}))
+
+
+def test_cells_may_be_listed():
+    parameters = {"lr": Choice((0.1, 0.2)), "seed": Range(low=0, high=9, integer=True)}
+    cells = ({"lr": 0.1, "seed": 3}, {"lr": 0.2, "seed": 0})
+    sweep = Sweep(parameters=parameters, listed=cells)
+    assert sweep.size == 2
+    assert tuple(sweep.cells()) == cells
+    assert Sweep.from_dict(json.loads(json.dumps(sweep.to_dict()))) == sweep
+    for listed, method, message in (
+        (({"lr": 0.1},), "grid", "the cell .* must have a value of each of lr, seed"),
+        ((cells[0], cells[0]), "grid", "a cell is listed twice"),
+        (cells, "random", "cells are listed, but the method is random"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Sweep(parameters=parameters, listed=listed, method=method)

@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from tests.sweep.conftest import GRID, reopen
+from tests.sweep.conftest import GRID, reopen, work
 
 from flexdan.config import UserError
 from flexdan.experiments import Choice, Pruner, Range, Sweep
@@ -384,3 +384,24 @@ def test_the_state_of_the_clock_does_not_tell_who_is_dead(make_study, monkeypatc
     monkeypatch.setattr("flexdan.sweep.machine.time.time", lambda: 0.0)
     study.rescue(study.found())
     assert study.found()[0].state is TrialState.RUNNING
+
+
+LISTED = replace(
+    GRID,
+    parameters={"sn_num_fcn_blocks": Range(low=3, high=6, integer=True), "lr": Choice((0.1, 0.01))},
+    listed=tuple({"sn_num_fcn_blocks": blocks, "lr": 0.1} for blocks in (3, 5)),
+)
+
+
+def test_a_list_of_cells_may_grow_while_workers_are_at_work(make_study, tmp_path):
+    early = make_study(LISTED)
+    assert len(work(early, tmp_path)) == 2
+    more = (*LISTED.listed, {"sn_num_fcn_blocks": 6, "lr": 0.01})
+    study = make_study(replace(LISTED, listed=more))
+    assert len(work(early, tmp_path)) == 1  # it has read the shorter list
+    trials = summarize_sweep(study).trials
+    assert [one.params for one in trials] == list(more)
+    assert [one.attempts for one in trials] == [1, 1, 1]
+    for other, message in ((more[1:], "trial 0 "), (more[:2], "trial 2 "), (None, "a list of values")):
+        with pytest.raises(UserError, match=f"another sweep 'test' already, with {message}"):
+            make_study(replace(LISTED, listed=other))

@@ -14,9 +14,16 @@ LARGEST = 100_000  # cells of a grid
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, each a scalar or a list."""
+    """One of some values, each a scalar or a list.
+
+    Args:
+        values: to choose from.
+        meaning: the settings that each value stands for, by dotted name, where the parameter is more than one setting;
+            they stand above those that all trainings have in common.
+    """
 
     values: tuple[Any, ...]
+    meaning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -106,6 +113,7 @@ class Sweep:
         run_cap: end after so many trials; None: the whole grid, and otherwise until someone stops it.
         pruner: ends trials early; None: none does.
         seed: of the draws of random and bayes.
+        listed: the cells of a grid, where they are not every combination; further ones may be added at the end later.
 
     Raises:
         UserError: if these contradict each other.
@@ -118,6 +126,7 @@ class Sweep:
     run_cap: int | None = None
     pruner: Pruner | None = None
     seed: int = 0
+    listed: tuple[Mapping[str, Any], ...] | None = None
 
     def __post_init__(self):
         if self.metric not in METRICS:
@@ -137,20 +146,31 @@ class Sweep:
                 raise UserError(f"the parameter {name} has no values to choose from")
             if isinstance(space, Choice) and len({json.dumps(value) for value in space.values}) < len(space.values):
                 raise UserError(f"the parameter {name} has a value twice: {space.text}")
-            if self.method == "grid" and isinstance(space, Range) and not space.stepped:
+            if self.method == "grid" and self.listed is None and isinstance(space, Range) and not space.stepped:
                 raise UserError(
                     f"the parameter {name} has any value from {space.text}, which a grid cannot list: give it values, "
                     "or a distribution with steps such as int_uniform or q_uniform, or say method random or bayes"
                 )
-
+        if self.listed is not None:
+            self._check_listed(self.listed)
         if self.method == "grid" and min(self.size, self.run_cap or self.size) > LARGEST:
             raise UserError(
                 f"the grid has {self.size:,} cells, of {LARGEST:,} at most: say run_cap, or method random or bayes"
             )
 
+    def _check_listed(self, listed: Sequence[Mapping[str, Any]]) -> None:
+        if self.method != "grid":
+            raise UserError(f"cells are listed, but the method is {self.method}: only a grid has cells")
+        if odd := next((cell for cell in listed if set(cell) != set(self.parameters)), None):
+            raise UserError(f"the cell {dict(odd)} must have a value of each of {', '.join(self.parameters)}")
+        if len({json.dumps(cell, sort_keys=True) for cell in listed}) < len(listed):
+            raise UserError("a cell is listed twice")
+
     @property
     def size(self) -> int:
         """The number of all cells of a grid."""
+        if self.listed is not None:
+            return len(self.listed)
         return math.prod(space.count for space in self.parameters.values())
 
     @property
@@ -161,6 +181,9 @@ class Sweep:
     def cells(self) -> Iterator[dict[str, Any]]:
         """Yield the values of every cell of a grid, the first `run_cap` of them; the last parameter varies fastest."""
         for number in range(min(self.size, self.run_cap or self.size)):
+            if self.listed is not None:
+                yield dict(self.listed[number])
+                continue
             cell = {}
             for name, space in reversed(list(self.parameters.items())):
                 number, place = divmod(number, space.count)
@@ -175,11 +198,12 @@ class Sweep:
     def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":
         """Return the sweep that `to_dict` was called on."""
         parameters = {
-            name: Choice(tuple(space["values"])) if "values" in space else Range(**space)
+            name: Choice(tuple(space["values"]), space.get("meaning", {})) if "values" in space else Range(**space)
             for name, space in values["parameters"].items()
         }
         pruner = Pruner(**values["pruner"]) if values["pruner"] else None
-        return cls(**{**values, "parameters": parameters, "pruner": pruner})
+        listed = None if values.get("listed") is None else tuple(values["listed"])
+        return cls(**{**values, "parameters": parameters, "pruner": pruner, "listed": listed})
 
 
 def _check_range(name: str, space: Range) -> None:

@@ -2,6 +2,7 @@
 
 from flexdan.sweep.definition import Definition, create_sweep
 from flexdan.sweep.files import is_sweep, read_sweep
+from flexdan.sweep.guard import device_of
 from flexdan.sweep.heartbeat import SIGNS
 from flexdan.sweep.launch import Crew, Place, places, visible_gpus
 from flexdan.sweep.prepare import prepare
@@ -22,6 +23,7 @@ __all__ = [
     "cell_name",
     "count_states",
     "create_sweep",
+    "device_of",
     "hide_password",
     "is_out_of_reach",
     "is_sweep",

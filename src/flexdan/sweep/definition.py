@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Any
 
 import optuna
@@ -103,7 +104,19 @@ def _difference(old: Definition, new: Definition) -> str:
             one, other = _plain(before[key].get(name)), _plain(after[key].get(name))
             if one != other and name != "data.manifest":
                 return f"{name} {one!r}, not {other!r}"
+    if told := _difference_of_cells(old.sweep, new.sweep):
+        return told
     return "other data" if old.manifest_sha256 != new.manifest_sha256 else ""
+
+
+def _difference_of_cells(old: Sweep, new: Sweep) -> str:
+    """Return what differs in the listed cells; those that were added at the end do not."""
+    if (old.listed is None) != (new.listed is None):
+        return f"{'every combination' if old.listed is None else 'a list'} of values as its cells"
+    for number, (one, other) in enumerate(zip_longest(_plain(old.listed or ()), _plain(new.listed or ()))):
+        if one is not None and one != other:
+            return f"trial {number} {one}, not {other}"
+    return ""
 
 
 def _plain(value: Any) -> Any:

@@ -31,11 +31,12 @@ class Space:
             if isinstance(space, Choice)
         }
         self.swept: dict[str, str] = {}  # setting by dotted name -> name of the parameter
-        for name in sweep.parameters:
-            for setting in self._settings(name, self._example(name)):
+        for name, space in sweep.parameters.items():
+            values = space.values if isinstance(space, Choice) and space.meaning else (self._example(name),)
+            for setting in dict.fromkeys(setting for value in values for setting in self._settings(name, value)):
                 if setting in self.swept:
                     raise UserError(f"the parameters {self.swept[setting]} and {name} are the same setting, {setting}")
-                if setting in sweep.settings:
+                if setting in sweep.settings and not (isinstance(space, Choice) and space.meaning):
                     also = "" if name == setting else f" as {name}"
                     raise UserError(
                         f"{setting} is fixed to {sweep.settings[setting]!r} and is also swept{also}: leave one out"
@@ -85,8 +86,10 @@ class Space:
         key = (name, json.dumps(value))
         if key in self._typed:
             return self._typed[key]
+        space = self.sweep.parameters[name]
+        written = space.meaning[value] if isinstance(space, Choice) and space.meaning else {name: value}
         own = name.startswith("sn.model_args.")
-        settings = translate({name: value})[0] if own else typed_settings({name: value})
+        settings = translate(written)[0] if own else typed_settings(written)
         if name in self._decoded:  # the values of a range do not come again
             self._typed[key] = settings
         return settings
