@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flexdan.cli.changes import read_changes
 from flexdan.cli.parser import describe
 from flexdan.config.errors import UserError
 
@@ -33,6 +34,8 @@ EXAMPLES = """\
   flexdan experiments run 7 --method paper --set data.annotated=9 --data data/glas.csv -o runs/seven_paper
   flexdan experiments run 3 --cells '*block_pattern=double_run' --set num_epochs=5 --data data/glas.csv -o runs/three
   flexdan experiments run scarce --data data/glas.csv -o runs/scarce"""
+
+REFUSED = {"seed": "say --seeds", "data.manifest": "say --data", "init_sn": "leave it out"}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -78,7 +81,7 @@ def run(argv: Sequence[str]) -> int:
     if options.method == "paper" and (ours := [name for name, one in experiments.items() if not one.recorded]):
         raise UserError(f"--method paper is for experiments of the log, and {ours[0]} is none: leave it out")
     check_folder(options.output)
-    changes = _changes(options.set)
+    changes = read_changes(options.set, REFUSED)
     manifest = _manifest(options)
     tasks = {
         name: list(_tasks(name, experiment, options, changes, manifest)) for name, experiment in experiments.items()
@@ -133,31 +136,6 @@ def _run_experiment(
     table = experiment_table(f"Experiment {name}: {experiment.title}", list(outcomes.values()))
     print(f"\n{write_table(table, options.output / name / _table_name(options))}\n", flush=True)
     return sum(outcome.status == "failed" for outcome in outcomes.values())
-
-
-def _changes(settings: Sequence[str]) -> dict[str, Any]:
-    import yaml
-
-    from flexdan.config.names import translate
-
-    for setting in settings:
-        if "=" not in setting:
-            raise UserError(f"--set has {setting!r}: it must be NAME=VALUE, such as num_epochs=5")
-    pairs = [setting.partition("=")[::2] for setting in settings]
-    try:
-        changes, notes = translate({name: yaml.safe_load(value) for name, value in pairs})
-    except yaml.YAMLError as error:
-        raise UserError(f"--set has a value that is not YAML: {error}") from error
-    for note in notes:
-        print(f"note: {note}")
-    for name, instead in {
-        "seed": "say --seeds",
-        "data.manifest": "say --data",
-        "init_sn": "leave it out",
-    }.items():
-        if name in changes:
-            raise UserError(f"--set has {name}={changes[name]}, which the experiment sets itself: {instead}")
-    return changes
 
 
 def _tasks(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
-from flexdan.cli.sweeps import ADDRESS, STORAGE_HELP, WORKERS_HELP, read_address, storage_url, write_address
+from flexdan.cli.sweeps import (
+    STORAGE_HELP,
+    WORKERS_HELP,
+    read_address,
+    refuse_other_things,
+    storage_url,
+    write_address,
+)
 from flexdan.config import UserError, add_settings, changed_settings, parse_command
 from flexdan.config.files import check_folder
 
@@ -91,7 +98,7 @@ def run(argv: Sequence[str]) -> int:
     swept = space.swept
     space.check()
     name = arguments.name or read_address(folder).get("name") or folder.resolve().name
-    _refuse_other_things(folder)
+    refuse_other_things(folder)
     if arguments.scale == "smoke" and "data.manifest" not in swept:
         from flexdan.cli.smoke_data import draw_few
 
@@ -166,10 +173,3 @@ def _manifest_hash(sweep: "Sweep") -> str:
     if not Path(manifest).is_file():
         raise UserError(f"data.manifest is {manifest}, which is not there; see `flexdan data import --help`")
     return file_sha256(Path(manifest))
-
-
-def _refuse_other_things(folder: Path) -> None:
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    broke_off = {"journal.log", "smoke.csv", "data"}  # what there may be before the address is written
-    if ADDRESS not in names and not names <= broke_off:
-        raise UserError(f"{folder} holds other things than a sweep: name another folder with -o, or empty this one")

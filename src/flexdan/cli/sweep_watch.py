@@ -47,7 +47,7 @@ def local_places(workers: int | None) -> "list[Place]":
     return [] if workers == 0 else places(workers, visible_gpus(), cores, host)
 
 
-def run_crew(study: "SweepStudy", folder: Path, storage: str, where: "Sequence[Place]") -> int:
+def run_crew(study: "SweepStudy", folder: Path, storage: str, where: "Sequence[Place]", again: str = "") -> int:
     """Plan what is not planned, run the trials of a sweep with the workers of this machine, and show how they go on.
 
     Args:
@@ -55,6 +55,7 @@ def run_crew(study: "SweepStudy", folder: Path, storage: str, where: "Sequence[P
         folder: of the sweep.
         storage: its address; empty: in the folder.
         where: the workers compute; nowhere: the trials are only planned.
+        again: the command that goes on; empty: that of the sweep.
 
     Returns:
         1 if a trial has failed, else 0.
@@ -62,11 +63,12 @@ def run_crew(study: "SweepStudy", folder: Path, storage: str, where: "Sequence[P
     from flexdan.cli.progress import track
     from flexdan.sweep import Crew, prepare, summarize_sweep
 
+    again = again or f"flexdan sweep resume {folder}"
     study.stop("")
     planning, adding = (partial(track, what=what) for what in ("planning", "adding trials"))
     rows = prepare(study, where[0].share if where else 1, planning, adding)
     if rows:
-        _print_plan(rows)
+        print_plan(rows)
     if not where:
         print(f"{study.name} waits for workers: flexdan sweep worker {folder}")
         return 0
@@ -79,14 +81,14 @@ def run_crew(study: "SweepStudy", folder: Path, storage: str, where: "Sequence[P
         summary = _show(study, crew, told, EVERY["server" if storage else "file"])
     except KeyboardInterrupt:
         _dismiss(crew)
-        print(f"stopped: flexdan sweep resume {folder}")
+        print(f"stopped: {again}")
         raise
     except BaseException:
         crew.end()
         raise
     print(headline(summary, None))
     print(best_line(summary))
-    print(f"stopped: flexdan sweep resume {folder}" if study.stopping else f"report: flexdan sweep report {folder}")
+    print(f"stopped: {again}" if study.stopping else f"report: flexdan sweep report {folder}")
     return 1 if crew.failed or any(one.state == "failed" for one in summary.trials) else 0
 
 
@@ -109,7 +111,8 @@ def _begin(study: "SweepStudy", where: "Sequence[Place]", folder: Path) -> str:
     return f"{study.sweep.method} sweep {study.name} in {folder}: {workers} on {on}{threads}{cap}"
 
 
-def _print_plan(rows: "Sequence[PlanRow]") -> None:
+def print_plan(rows: "Sequence[PlanRow]") -> None:
+    """Print which trials fit into memory."""
     from flexdan.cli.tables import print_table
     from flexdan.memory import as_gib
     from flexdan.memory.text import cells

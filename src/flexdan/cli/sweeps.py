@@ -91,6 +91,14 @@ def write_address(folder: Path, name: str, storage: str) -> None:
         temporary.write_text(json.dumps(address, indent=2) + "\n", encoding="utf-8")
 
 
+def refuse_other_things(folder: Path) -> None:
+    """Raise a `UserError` if a folder holds other things than a sweep, or than what one leaves that broke off."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    broke_off = {"journal.log", "smoke.csv", "data"}  # what there may be before the address is written
+    if ADDRESS not in names and not names <= broke_off:
+        raise UserError(f"{folder} holds other things than a sweep: name another folder with -o, or empty this one")
+
+
 def duration(seconds: float | None) -> str:
     """Return a time as text, such as `2 h 05 min`; a hyphen for none."""
     if seconds is None:
