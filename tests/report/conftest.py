@@ -1,10 +1,13 @@
-"""A run folder with known figures."""
+"""A run folder with known figures, and a learning curve."""
 
 import csv
 import json
 from pathlib import Path
 
 import pytest
+
+from flexdan.experiments import CONTROL, CURVES, curve_cells
+from flexdan.report.learning_curve import LearningCurve, Point
 
 START = {
     "event": "start",
@@ -150,3 +153,33 @@ def evaluation():
 def folder(tmp_path, events) -> Path:
     """The folder of a finished run without evaluations."""
     return write_record(tmp_path / "run", events)
+
+
+def make_curve() -> LearningCurve:
+    """Return a whole study: what unannotated images add shrinks with the annotated ones, as seeds differ by 0.01."""
+    base, gain = {5: 0.5, 9: 0.6, 40: 0.7}, {5: 0.1, 9: 0.05, 40: 0.0}
+    points = []
+    for number, cell in enumerate(curve_cells(base, CURVES, 3)):
+        strategy, count, seed = cell.values()
+        off = seed - 1
+        added = {"supervised": 0.0, "dan": gain[count] + 0.01 * off, CONTROL: 0.02 + 0.003 * off}[strategy]
+        f1 = base[count] + 0.01 * off + added
+        scores = {"f1.pooled": f1, "f1.image_mean": f1 / 2, "object_hausdorff.pooled": 100 * (1 - f1)}
+        points.append(
+            Point(
+                trial=number,
+                strategy=strategy,
+                annotated=count,
+                seed=seed,
+                state="complete",
+                epoch=3,
+                scores={f"objects.{name}": value for name, value in scores.items()},
+            )
+        )
+    return LearningCurve(
+        name="study",
+        split="test",
+        points=tuple(points),
+        fixed={"training.num_epochs": 3},
+        lower=frozenset(["object_hausdorff"]),
+    )

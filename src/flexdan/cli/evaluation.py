@@ -65,6 +65,7 @@ def evaluate_run(
     weights: str | None = None,
     tta: bool = False,
     scale: float | None = None,
+    tune: bool = False,
     force: bool = False,
 ) -> Path:
     """Measure a run as `flexdan evaluate` does by default; returns the folder that it has written.
@@ -76,6 +77,7 @@ def evaluate_run(
         weights: best or last; None: best.
         tta: average over mirror images.
         scale: of the images; None: as in training.
+        tune: find the post-processing on the validation images first.
         force: overwrite an evaluation that is there.
 
     Raises:
@@ -85,6 +87,7 @@ def evaluate_run(
     parser.add_argument("run", type=Path)
     add_evaluation_options(parser)
     words = [str(run), "--split", split, *(["--tta"] * tta), *(["--force"] * force)]
+    words += ["--tune-postprocessing"] * tune
     for name, value in (("manifest", manifest), ("weights", weights), ("scale", scale)):
         words += [f"--{name}={value}"] if value is not None else []
     _, output = evaluate(parser.parse_args(words))

@@ -28,6 +28,7 @@ COMMANDS = {  # subcommand -> (module, what it does)
     "sweep best": ("flexdan.cli.sweep_best", "show the best trials of a sweep, or their settings"),
     "sweep report": ("flexdan.cli.sweep_report", "write a page about a sweep"),
     "sweep export": ("flexdan.cli.sweep_export", "write all trials of a sweep as CSV"),
+    "study annotated": ("flexdan.cli.study_annotated", "draw a learning curve over the number of annotated images"),
     "evaluate": ("flexdan.cli.evaluate", "measure a trained network on a split"),
     "compare": (
         "flexdan.cli.compare",

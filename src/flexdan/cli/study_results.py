@@ -1,0 +1,146 @@
+"""The results of a study: every training that is done is evaluated, then tables and figures are written."""
+
+import csv
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flexdan.config.errors import RunError, UserError
+from flexdan.config.files import atomic_path
+
+if TYPE_CHECKING:
+    from flexdan.config.trials import SweepSummary
+    from flexdan.sweep import SweepStudy
+
+
+def known_scores() -> list[str]:
+    """Return the full names of all scores that an evaluation of a network with two classes has."""
+    import numpy as np
+
+    from flexdan.metrics import MEASURES, object_counts, object_metrics, surface_counts, surface_metrics
+    from flexdan.metrics.scores import IMAGE_ONLY
+
+    one = np.ones((8, 8), int)
+    objects = object_metrics(object_counts(one, one)) | surface_metrics(surface_counts(one, one))
+    levels = {
+        "objects": list(objects),
+        "full_resolution": MEASURES,
+        "network_size": MEASURES,
+        "calibration": ("ece", "mce"),
+    }
+    return [
+        f"{level}.{name}.{way}"
+        for level, names in levels.items()
+        for name in names
+        for way in (("image_mean",) if name in IMAGE_ONLY else ("pooled", "image_mean"))
+    ]
+
+
+def write_results(
+    study: "SweepStudy", folder: Path, split: str, scores: Sequence[str], *, note: str = "", tune: bool = False
+) -> int:
+    """Evaluate what is trained and not evaluated, write tables and figures, and print what they say.
+
+    Args:
+        study: the sweep.
+        folder: of the study.
+        split: that is evaluated.
+        scores: full names of those that are drawn.
+        note: about the split.
+        tune: find the post-processing of each network on the validation images first.
+
+    Returns:
+        1 if an evaluation failed, else 0.
+    """
+    from flexdan.cli.tables import print_table
+    from flexdan.metrics import LOWER_IS_BETTER
+    from flexdan.report.learning_curve import missing, read_learning_curve
+    from flexdan.report.learning_page import (
+        UNLIKE,
+        both_ways,
+        build_learning_page,
+        gain_rows,
+        gains_table,
+        learning_sheet,
+        learning_takeaways,
+        learning_verdict,
+        summary_rows,
+        summary_table,
+        trial_rows,
+    )
+    from flexdan.report.table_formats import markdown
+    from flexdan.sweep import summarize_sweep
+
+    summary = summarize_sweep(study)
+    failures = _evaluate(summary, folder, split, Path(study.sweep.settings["data.manifest"]), tune)
+    curve = read_learning_curve(summary, folder, split, lower=LOWER_IS_BETTER, note=note)
+    tables = [summary_table(curve, both_ways(scores)), gains_table(curve, scores)]
+    _write_csv(folder / "curve.csv", trial_rows(curve))
+    _write_csv(folder / "summary.csv", summary_rows(curve))
+    _write_csv(folder / "gains.csv", gain_rows(curve))
+    texts = {
+        "summary.md": "\n\n".join(markdown(table) for table in tables if table.rows) + "\n",
+        "curve.svg": learning_sheet(curve, scores),
+        "study.html": build_learning_page(curve, scores),
+    }
+    for name, text in texts.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(learning_verdict(curve))
+    if not curve.alike:
+        print(f"note: {UNLIKE}")
+    for line in missing(curve):
+        print(f"missing: {line}")
+    if any(one.state in ("failed", "out of memory", "infeasible") for one in curve.points):
+        print(f"to try again what failed or did not fit: flexdan sweep resume {folder} --retry-failed")
+    for line in learning_takeaways(curve, scores[0]):
+        print(line)
+    short = summary_table(curve, scores)
+    print()
+    print_table(short.header, short.rows, numbers=range(1, len(short.header)))
+    print()
+    print(f"written into {folder}: study.html, curve.svg (figures), summary.md, summary.csv, gains.csv, curve.csv")
+    for line in failures:
+        print(f"failed: {line}")
+    return 1 if failures else 0
+
+
+def _evaluate(summary: "SweepSummary", folder: Path, split: str, manifest: Path, tune: bool) -> list[str]:
+    """Evaluate the trainings that are complete and not evaluated yet, and return what went wrong, a line each."""
+    from flexdan.cli.evaluation import evaluate_run
+    from flexdan.cli.sweeps import duration
+    from flexdan.data import file_sha256
+
+    sha256 = file_sha256(manifest)
+    complete = [one for one in summary.trials if one.state == "complete"]
+    left = [one for one in complete if not _is_evaluated(folder / one.folder / "evaluation" / split, sha256, tune)]
+    failures, begun = [], time.monotonic()
+    for done, one in enumerate(left):
+        time_left = f", about {duration((time.monotonic() - begun) / done * (len(left) - done))} left" if done else ""
+        print(f"[{done + 1}/{len(left)}{time_left}] evaluating trial {one.number} on {split}", flush=True)
+        try:
+            evaluate_run(folder / one.folder, split, manifest=manifest, tune=tune, force=True)
+        except (UserError, RunError) as error:
+            failures.append(f"evaluation of trial {one.number}: {error}")
+    return failures
+
+
+def _is_evaluated(evaluation: Path, manifest_sha256: str, tuned: bool) -> bool:
+    """Tell whether an evaluation is there that has objects, is of these data, and tuned where that is asked for."""
+    try:
+        figures = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if "objects" not in figures or figures.get("manifest_sha256") != manifest_sha256:
+        return False
+    return bool(figures["postprocessing"]["tuning"]) or not tuned
+
+
+def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    lines = list(rows)
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]) if lines else ["strategy", "annotated"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
