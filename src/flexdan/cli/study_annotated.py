@@ -94,6 +94,7 @@ def run(argv: Sequence[str]) -> int:
     check_folder(options.output)
     where = local_places(options.workers)
     figures = f"flexdan study annotated -o {shlex.quote(str(options.output))} --no-train"
+    figures += " --tune-postprocessing" * options.tune_postprocessing
     try:
         if study is None or not options.no_train:
             study = _make(options.output, plan.definition)
