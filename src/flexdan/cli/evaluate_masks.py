@@ -3,23 +3,28 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flexdan.cli.evaluation import annotated_records, bar, check_statistics, summarize_scores, write_evaluation
+import numpy as np
+
+from flexdan.cli.evaluation import annotated_records, bar, check_statistics
+from flexdan.cli.evaluation_figures import summarize_scores
+from flexdan.cli.evaluation_files import write_evaluation
 from flexdan.cli.postprocessing import given_postprocessing, option_name
-from flexdan.config.errors import UserError
-
-if TYPE_CHECKING:
-    from flexdan.data import ImageRecord
-    from flexdan.metrics import Scores
+from flexdan.config import UserError
+from flexdan.config.files import check_folder, refuse_existing
+from flexdan.data import ImageRecord, read_mask
+from flexdan.data.dataset import load_objects
+from flexdan.data.layouts import bare_stems, list_images
+from flexdan.data.masks import MaskValues
+from flexdan.inference import count_classes, count_objects
+from flexdan.metrics import Scores, collect_scores
 
 NEEDS_RUN = ("weights", "tta", "scale", "tune_postprocessing")
 
 
 def evaluate_masks(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     """Measure the masks in a folder as the options say; returns the figures, and the folder that has them."""
-    from flexdan.config.files import check_folder, refuse_existing
-
     for name in NEEDS_RUN:
         if getattr(options, name):
             raise UserError(f"--{name.replace('_', '-')} belongs to a run: --predictions are measured as they are")
@@ -42,15 +47,12 @@ def evaluate_masks(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     return figures, output
 
 
-def _truth_records(options: argparse.Namespace) -> "list[ImageRecord]":
+def _truth_records(options: argparse.Namespace) -> list[ImageRecord]:
     """Return records of annotated masks; those of a folder of masks have the mask as their image too."""
     if options.manifest:
         if options.truth_values:
             raise UserError("--truth-values belongs to --truth: a manifest says what the values of its masks mean")
         return annotated_records(options.manifest, options.split)[0]
-    from flexdan.data import ImageRecord
-    from flexdan.data.layouts import list_images
-
     masks = list_images(_folder(options.truth, "--truth"))
     if not masks:
         raise UserError(f"--truth {options.truth} has no masks in it")
@@ -66,10 +68,8 @@ def _folder(path: Path, name: str) -> Path:
     return path
 
 
-def _pair(folder: Path, records: "Sequence[ImageRecord]") -> "dict[ImageRecord, Path]":
+def _pair(folder: Path, records: Sequence[ImageRecord]) -> dict[ImageRecord, Path]:
     """Match predictions to truth: by the same name, but for suffixes such as _anno or _mask on either side."""
-    from flexdan.data.layouts import bare_stems, list_images
-
     by_name: dict[str, Path] = {}
     for path in list_images(_folder(folder, "--predictions")):
         for stem in bare_stems(path.stem):
@@ -93,14 +93,9 @@ def _pair(folder: Path, records: "Sequence[ImageRecord]") -> "dict[ImageRecord, 
 
 def _meaning(text: str | None, masks: Sequence[Path], option: str) -> str:
     """Return what the values of masks mean: as said, or binary where the masks hold 0 and one other value."""
-    from flexdan.data import read_mask
-    from flexdan.data.masks import MaskValues
-
     if text:
         MaskValues.parse(text)
         return text
-    import numpy as np
-
     values: set[int] = set()
     for mask in bar("looking at masks")(masks):
         values.update(np.unique(read_mask(mask)).tolist())
@@ -113,13 +108,7 @@ def _meaning(text: str | None, masks: Sequence[Path], option: str) -> str:
     return "binary"
 
 
-def _count(pairs: "dict[ImageRecord, Path]", values: str, options: argparse.Namespace) -> "Scores":
-    from flexdan.data import read_mask
-    from flexdan.data.dataset import load_objects
-    from flexdan.data.masks import MaskValues
-    from flexdan.inference import count_classes, count_objects
-    from flexdan.metrics import collect_scores
-
+def _count(pairs: dict[ImageRecord, Path], values: str, options: argparse.Namespace) -> Scores:
     meaning = MaskValues.parse(values)
     num_classes = max([meaning.num_classes, *(MaskValues.parse(record.mask_values).num_classes for record in pairs)])
     facts, counts = [], []

@@ -1,7 +1,6 @@
 """Measuring a trained network on a split: what `flexdan evaluate` does, and other commands that need its figures."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,6 +106,9 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 
         check_tuning(options)
     network = load_segmenter(options)
+    from flexdan.cli.evaluation_figures import describe_postprocessing, summarize_scores
+    from flexdan.cli.evaluation_files import write_evaluation
+
     if options.tune_postprocessing:
         from flexdan.cli.tuning import tune_run
 
@@ -180,62 +182,6 @@ def bar(what: str) -> Callable[[Any], Any]:
     from flexdan.cli.progress import track
 
     return lambda items: track(cast("Sequence[Any]", items), what)
-
-
-def describe_postprocessing(settings: "PostprocessingConfig", source: str, folder: Path) -> dict[str, Any]:
-    """Return the post-processing and where it comes from, for metrics.json."""
-    from dataclasses import asdict
-
-    from flexdan.config import read_postprocessing
-
-    stored = read_postprocessing(folder)
-    tuning = asdict(stored[1]) if stored and stored[0] == settings else None
-    return {"settings": asdict(settings), "source": source, "tuning": tuning}
-
-
-def summarize_scores(scores: "Scores", manifest: Path | None, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what follows from the counts, for metrics.json: figures with intervals, groups, calibration."""
-    import numpy as np
-
-    from flexdan.data import file_sha256
-    from flexdan.metrics import reliability, summarize, summarize_groups
-
-    statistics = {"resamples": options.resamples, "seed": options.seed, "clusters": options.clusters}
-    figures: dict[str, Any] = {
-        "images": len(scores.images),
-        "manifest_sha256": file_sha256(manifest) if manifest else None,
-        "spacing": options.spacing,
-        "bootstrap": statistics,
-        **summarize(scores, **statistics),
-        "groups": summarize_groups(scores, **statistics),
-    }
-    if "calibration" in scores.levels:
-        totals = {name: values.sum() for name, values in scores.level("calibration").items()}
-        bins = zip(("pixels", "confidence", "accuracy"), reliability(totals), strict=True)
-        figures["calibration"]["bins"] = {
-            name: [float(value) if np.isfinite(value) else None for value in values] for name, values in bins
-        }
-    return figures
-
-
-def write_evaluation(output: Path, scores: "Scores", figures: dict[str, Any], examples: Any = None) -> None:
-    """Write the files of an evaluation, the one that says that it is complete last."""
-    from flexdan.cli.evaluation_files import write_images
-    from flexdan.config.files import atomic_path
-    from flexdan.metrics import write_scores
-    from flexdan.report.reliability import reliability_picture
-
-    write_scores(output / "counts.csv", scores)
-    with atomic_path(output / "images.csv") as path:
-        write_images(path, scores)
-    if examples is not None:
-        with atomic_path(output / "examples.png") as path:
-            examples.write(path, scores)
-    if "calibration" in figures:
-        with atomic_path(output / "reliability.svg") as path:
-            path.write_text(reliability_picture(figures["calibration"]), encoding="utf-8")
-    with atomic_path(output / "metrics.json") as path:
-        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _default_output(options: argparse.Namespace) -> Path:

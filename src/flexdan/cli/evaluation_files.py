@@ -1,15 +1,18 @@
-"""The table and the picture that an evaluation leaves beside its figures."""
+"""The files that an evaluation leaves: figures, tables and pictures."""
 
 import csv
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flexdan.config.files import atomic_path
 from flexdan.data import ImageRecord, image_size, write_image
-from flexdan.metrics import Scores
+from flexdan.metrics import Scores, write_scores
 from flexdan.report.comparison import compare, draw_page
+from flexdan.report.reliability import reliability_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +47,21 @@ class Examples:
             place: f"{self._pictures[place].caption}   Dice {dice[place]:.3f}, F1 {f1[place]:.2f}" for place in order
         }
         write_image(path, draw_page([replace(self._pictures[place], caption=captions[place]) for place in order]))
+
+
+def write_evaluation(output: Path, scores: Scores, figures: dict[str, Any], examples: Examples | None = None) -> None:
+    """Write the files of an evaluation, the one that says that it is complete last."""
+    write_scores(output / "counts.csv", scores)
+    with atomic_path(output / "images.csv") as path:
+        write_images(path, scores)
+    if examples is not None:
+        with atomic_path(output / "examples.png") as path:
+            examples.write(path, scores)
+    if "calibration" in figures:
+        with atomic_path(output / "reliability.svg") as path:
+            path.write_text(reliability_picture(figures["calibration"]), encoding="utf-8")
+    with atomic_path(output / "metrics.json") as path:
+        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_images(path: Path, scores: Scores) -> None:
