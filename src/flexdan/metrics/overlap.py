@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-Slices = tuple[slice, ...]
+from flexdan.metrics.shapes import Shape, Slices, hausdorff
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Side:
     def count(self) -> int:
         """The number of objects."""
         return len(self.areas)
+
+    @cached_property
+    def shapes(self) -> dict[int, Shape]:
+        """The objects that were looked at, by number from 0 on."""
+        return {}
 
     @cached_property
     def boxes(self) -> list[Slices]:
@@ -93,17 +98,15 @@ class Pair:
     def hausdorff(self, row: int, column: int) -> float:
         """Return the Hausdorff distance of two objects, as sets of pixels."""
         if (row, column) not in self._measured:
-            boxes = zip(self.truth.boxes[row], self.segmented.boxes[column], strict=True)
-            box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in boxes)
-            true, found = self.truth.labels[box] == row + 1, self.segmented.labels[box] == column + 1
-            self._measured[row, column] = max(self._farthest(true, found), self._farthest(found, true))
+            true, found = self._shape(self.truth, row), self._shape(self.segmented, column)
+            self._measured[row, column] = hausdorff(true, found)
         return self._measured[row, column]
 
-    def _farthest(self, these: np.ndarray, those: np.ndarray) -> float:
-        outside = these & ~those
-        if not outside.any():
-            return 0.0
-        return float(np.asarray(ndimage.distance_transform_edt(~those, sampling=self.spacing))[outside].max())
+    def _shape(self, side: Side, number: int) -> Shape:
+        if number not in side.shapes:
+            box = side.boxes[number]
+            side.shapes[number] = Shape(box, side.labels[box] == number + 1, self.spacing)
+        return side.shapes[number]
 
     def least_hausdorff(self, mine: int, swapped: bool) -> float:
         """Return the least Hausdorff distance of an object to any of the other side, which has one.
