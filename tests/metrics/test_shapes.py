@@ -27,7 +27,7 @@ def disc():
 
 def test_the_farthest_pixel_may_lie_inside(disc):
     filled, ring = disc(20, 30, 18), disc(20, 30, 18) & ~disc(20, 30, 15)
-    assert check(filled, ring) == 16  # the middle of the disc
+    assert check(filled, ring) == pytest.approx(np.hypot(15, 1))  # from the middle of the disc
 
 
 def test_objects_far_apart_and_one_inside_of_the_other(disc):
