@@ -146,7 +146,7 @@ def test_a_study_that_is_stopped_goes_on(study, tmp_path, capsys):
     end = time.monotonic() + 120
     while "] trial 0" not in told.read_text() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # as Ctrl-C, which a process in the background does not hear
     assert process.wait(120) == 130
     text = told.read_text()
     assert "stopped: flexdan study annotated --data" in text
