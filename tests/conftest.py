@@ -77,7 +77,7 @@ def made_up_scores(
         found = np.where(missed, 0, truth)
         both = {(a, b): float((((truth > 0) == a) & ((found > 0) == b)).sum()) for a in (0, 1) for b in (0, 1)}
         row = {f"full_resolution.pixels_{a}_{b}": value for (a, b), value in both.items()}
-        objects = object_counts(truth, found) | surface_counts(truth > 0, found > 0)
+        objects = {"pixels": 256.0} | object_counts(truth, found) | surface_counts(truth > 0, found > 0)
         rows.append(row | {f"objects.{name}": value for name, value in objects.items()})
     return Scores(
         tuple(f"/data/image{number}.png" for number in range(images)),
@@ -91,7 +91,9 @@ def made_up_scores(
 def measured_run():
     """Return a function that writes a finished run and its evaluation of the split test, both made up."""
 
-    def make(folder: Path, seed=0, quality=0.8, settings=(), start=(), figures=(), scores=None, updates=10, rows=4):
+    def make(
+        folder: Path, seed=0, quality=0.8, settings=(), start=(), figures=(), scores=None, updates=10, rows=4, last=None
+    ):
         config = to_dict(with_settings(RunConfig(), {"seed": seed, "data.image_size": (16, 16), **dict(settings)}))
         begin = {"event": "start", "config": config, "seed": seed, "manifest_sha256": "ab" * 32, "parameters": 100}
         begin |= {"annotated": ["a.png", "b.png"], "unannotated": 5, "precision": "fp32", "processes": 1, **dict(start)}
@@ -99,7 +101,7 @@ def measured_run():
         events = [begin]
         for epoch in range(1, rows + 1):
             events.append({"event": "epoch", "epoch": epoch, "iou_score": 0.1 * epoch, "sn_updates": updates})
-        events += [{"event": "end", "reason": "finished"}] * (rows == 4)
+        events += [last or {"event": "end", "reason": "finished"}] * (rows == 4)
         folder.mkdir(parents=True)
         (folder / "record.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
         (folder / "config.yaml").write_text(json.dumps(config))

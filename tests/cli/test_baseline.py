@@ -39,8 +39,10 @@ def test_the_baseline_has_equal_data_start_and_updates_and_is_trained_once(train
     start = train("start")
     runs = [train(f"dan{seed}", f"--seed={seed}", f"--init_sn={start}") for seed in (0, 1)]
     capsys.readouterr()
-    assert baseline(*runs, "--require-fair", "--split", "val", "--weights", "last") == 0
+    assert baseline(*runs, "--require-fair", "--split", "val", "--weights", "last") == 1
     out = capsys.readouterr().out
+    assert "9 of 10 checks passed; not selection on validation only (FAILS)" in out
+    assert "it started from an SN that saw the measured images" in out
     assert f"{runs[0]}: 10 SN updates in 3 epochs; {runs[0]}/baseline: 10 (as many), 2 epochs of 5" in out
     assert "minus supervised, pooled over all images" in out
     for run in runs:
@@ -56,7 +58,7 @@ def test_the_baseline_has_equal_data_start_and_updates_and_is_trained_once(train
 
 def test_a_baseline_that_was_stopped_goes_on(train, capsys):
     run = train("dan")
-    assert baseline(run) == 0
+    assert baseline(run, "--require-fair", "--split", "val", "--weights", "last") == 0
     record = run / "baseline/record.jsonl"
     record.write_text("".join(line + "\n" for line in record.read_text().splitlines() if '"end"' not in line))
     assert baseline(run) == 0

@@ -83,6 +83,15 @@ def test_masks_without_objects_have_one_for_each_connected_region(labels, tmp_pa
     assert counts["objects.truth_objects"].tolist() == expected
 
 
+def test_two_labels_without_background_are_not_binary(tmp_path, capsys):
+    halves = np.ones((8, 8))
+    write_labels(tmp_path / "found" / "a.png", halves)
+    halves[4:] = 2
+    write_labels(tmp_path / "truth" / "a.png", halves)
+    assert main(command(tmp_path)) == 2
+    assert "holds the values 1, 2, …" in capsys.readouterr().err
+
+
 def test_against_a_split_of_a_manifest_with_its_grades_and_ignored_pixels(make_manifest, tmp_path, capsys):
     manifest = make_manifest(classes=3)
     records = read_manifest(manifest)
@@ -144,6 +153,12 @@ def test_mistakes_are_named(labels, tmp_path, capsys):
     assert "--spacing is 0 1" in error(*command(tmp_path, *INSTANCES, "--spacing", 0, 1))
     assert "--resamples is 0" in error(*command(tmp_path, *INSTANCES, "--resamples", 0))
     assert "which is not there" in error("evaluate", "--predictions", tmp_path / "none", *truth, *INSTANCES)
+    ignoring = ("--truth-values", "instances", "--prediction-values", "0=0 1=1 2=ignore")
+    assert "--prediction-values has ignore" in error(*command(tmp_path, *ignoring))
+    assert "have none: leave it out" in error(*command(tmp_path, *INSTANCES, "--clusters"))
+    write_labels(tmp_path / "truth" / "image1.png", np.ones((40, 50)))
+    assert "belongs to two images, image1" in error(*command(tmp_path, *INSTANCES))
+    (tmp_path / "truth" / "image1.png").unlink()
     write_labels(tmp_path / "found" / "image1.png", np.ones((3, 4)))
     assert "has 4 x 3 pixels, but" in error(*command(tmp_path, *INSTANCES))
     (tmp_path / "found" / "image1.png").unlink()

@@ -32,8 +32,10 @@ def scores():
             torch.from_numpy(classes[number : number + 1]), torch.from_numpy(target[number : number + 1]), 2
         )
         counted = {"full_resolution": pixel_counts(confusion[0].numpy())}
-        counted["objects"] = object_counts(truth[number], found[number])
-        counted["objects"] |= surface_counts(truth[number] > 0, found[number] > 0)
+        known = target[number] != 255
+        sides = truth[number] * known, found[number] * known
+        counted["objects"] = {"pixels": known.sum()} | object_counts(*sides)
+        counted["objects"] |= surface_counts(*(side > 0 for side in sides))
         counted["calibration"] = calibration_counts(probabilities[number], target[number])
         rows.append({f"{level}.{name}": value for level, counts in counted.items() for name, value in counts.items()})
     counts = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -49,11 +51,16 @@ class TestScores:
         expected = pixel_metrics(torch.from_numpy(table.reshape(3, 2, 2)).long())
         assert scores.pooled("full_resolution")["iou"] == pytest.approx(expected["iou"])
         assert scores.image_mean("full_resolution")["iou"] == pytest.approx(expected["iou_image_mean"])
-        assert np.isnan(scores.per_image("full_resolution")["dice"][2])
+
+    def test_an_image_without_a_counted_pixel_has_no_figure(self, scores):
+        for level in scores.levels:
+            for values in scores.per_image(level).values():
+                assert np.isnan(values[2])
+                assert np.isfinite(values[:2]).all()
 
     def test_percentiles_are_of_images_only(self, scores):
         assert np.isnan(scores.pooled("objects")["hd95"])
-        assert scores.image_mean("objects")["hd95"] == pytest.approx(1 / 3)
+        assert scores.image_mean("objects")["hd95"] == pytest.approx(1 / 2)
 
     def test_calibration(self, scores):
         right = scores.level("full_resolution")
@@ -61,7 +68,7 @@ class TestScores:
         assert scores.pooled("calibration")["ece"] == pytest.approx(abs(accuracy - 0.8))
 
     def test_images_that_are_drawn_twice_count_twice(self, scores):
-        pooled, means = scores.resampled("objects", np.array([[2, 1, 0], [0, 0, 3]]))
+        pooled, means = scores.resampled("objects", np.array([[2, 1, 0], [1, 0, 2]]))
         twice = scores.select([0, 0, 1])
         assert pooled["object_dice"][0] == pytest.approx(twice.pooled("objects")["object_dice"])
         assert means["object_dice"][0] == pytest.approx(twice.image_mean("objects")["object_dice"])
@@ -72,7 +79,7 @@ class TestScores:
     def test_resampling_keeps_the_order_of_the_weights(self, scores):
         weights = resample(3, 50)
         pooled, _ = scores.resampled("objects", weights)
-        places = np.repeat(np.arange(3), weights[17])
+        places = np.repeat(np.arange(3), weights[17].astype(int))
         assert pooled["f1"][17] == pytest.approx(scores.select(places).pooled("objects")["f1"])
 
     def test_a_file_holds_them(self, scores, tmp_path):

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from flexdan.metrics import collect_scores, interval, object_counts, pixel_counts, resample, summarize, summarize_groups
+from flexdan.metrics import (
+    collect_scores,
+    interval,
+    object_counts,
+    pixel_counts,
+    resample,
+    summarize,
+    summarize_groups,
+    surface_counts,
+)
 
 
 @pytest.fixture
@@ -16,18 +25,11 @@ def scores():
         found *= (truth > 0) if number % 2 else 1
         confusion = np.array([[((truth > 0) == a) & ((found > 0) == b) for b in (0, 1)] for a in (0, 1)]).sum((2, 3))
         one = {f"full_resolution.{name}": value for name, value in pixel_counts(confusion).items()}
-        one |= {f"objects.{name}": value for name, value in object_counts(truth, found).items()}
+        objects = {"pixels": 400} | object_counts(truth, found) | surface_counts(truth > 0, found > 0)
+        one |= {f"objects.{name}": value for name, value in objects.items()}
         counts.append(one)
         facts.append((f"{number}.png", "abc"[number // 2], "benign" if number < 4 else "malignant"))
     return collect_scores(facts, counts)
-
-
-@pytest.fixture(autouse=True)
-def without_boundaries(monkeypatch):
-    from flexdan.metrics import object_metrics, scores
-
-    monkeypatch.setitem(scores.METRICS_OF, "objects", object_metrics)
-    monkeypatch.setattr(scores, "IMAGE_ONLY", ())
 
 
 class TestSummarize:
@@ -35,8 +37,11 @@ class TestSummarize:
         levels = summarize(scores, resamples=50)
         assert list(levels) == ["full_resolution", "objects"]
         for level, figures in levels.items():
-            assert figures["pooled"] == scores.pooled(level)
+            pooled = scores.pooled(level)
+            assert figures["pooled"] == {name: None if np.isnan(value) else value for name, value in pooled.items()}
             assert figures["image_mean"] == scores.image_mean(level)
+        assert levels["objects"]["pooled"]["hd95"] is levels["objects"]["pooled_interval"]["hd95"] is None
+        assert levels["objects"]["image_mean_interval"]["hd95"] is not None
         assert len(levels["full_resolution"]["classes_pooled"]) == 2
         assert levels["full_resolution"]["classes_pooled"][1]["iou"] == levels["full_resolution"]["pooled"]["iou"]
 
@@ -44,7 +49,7 @@ class TestSummarize:
         figures = summarize(scores, resamples=300, seed=4)["objects"]
         draws = []
         for weights in resample(6, 300, 4):
-            draws.append(scores.select(np.repeat(np.arange(6), weights)).pooled("objects")["object_dice"])
+            draws.append(scores.select(np.repeat(np.arange(6), weights.astype(int))).pooled("objects")["object_dice"])
         assert figures["pooled_interval"]["object_dice"] == pytest.approx(interval(np.array(draws)))
 
     def test_whole_groups_are_resampled_where_asked(self, scores):
@@ -67,7 +72,7 @@ class TestSummarizeGroups:
         groups = summarize_groups(scores, resamples=20)
         assert list(groups) == ["grade", "group"]
         assert {name: one["images"] for name, one in groups["grade"].items()} == {"benign": 4, "malignant": 2}
-        assert groups["group"]["b"]["objects"]["pooled"] == scores.select([2, 3]).pooled("objects")
+        assert groups["group"]["b"]["objects"]["image_mean"] == scores.select([2, 3]).image_mean("objects")
 
     def test_numbers_stand_in_their_order(self, scores):
         from dataclasses import replace

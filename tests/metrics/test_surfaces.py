@@ -108,6 +108,10 @@ class TestSurfaceMetrics:
         assert pooled["asd"] == pytest.approx(8 * np.hypot(9, 9) / (8 + 16))
         assert pooled["boundary_f1"] == pytest.approx(2 * (8 / 16) * 1 / (8 / 16 + 1))
 
+    def test_spacing(self):
+        with pytest.raises(ValueError, match="it must be 2 numbers above 0"):
+            surface_counts(np.zeros((2, 2), bool), np.zeros((2, 2), bool), spacing=(0, 1))
+
     def test_other_shapes(self):
         with pytest.raises(ValueError, match="both must have the same shape"):
             surface_counts(np.zeros((2, 3), bool), np.zeros((3, 2), bool))

@@ -49,6 +49,15 @@ def test_two_equal_runs_pass_and_what_differs_is_told(check):
     assert found["augmentation"].found == "the same"
 
 
+def tuned(**tuning):
+    usual = {"manifest_sha256": "ab" * 32, "metric": "f1", "weights": "", "tta": False, "scale": None}
+    return {"figures": {"postprocessing": {"tuning": usual | tuning}}}
+
+
+def set_by_options():
+    return {"figures": {"postprocessing": {"settings": {}, "source": "options", "tuning": None}}}
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "told"),
     [
@@ -74,7 +83,11 @@ def test_two_equal_runs_pass_and_what_differs_is_told(check):
             {"figures": {"postprocessing": {"tuning": {"split": "test"}}}},
             "measured split",
         ),
-        ("post-processing tuned alike", {"figures": {"postprocessing": {"tuning": {"split": "val"}}}}, "on val ("),
+        ("predicted alike", {"figures": {"spacing": [0.5, 0.5]}}, "pixels of 0.5 x 0.5"),
+        ("finished, and measured at its best", {"last": {"event": "out_of_memory"}}, "out of memory"),
+        ("post-processing tuned alike", tuned(split="val"), "on val, metric f1 ("),
+        ("post-processing tuned alike", tuned(split="val", manifest_sha256="cd" * 32), "another manifest"),
+        ("post-processing tuned alike", set_by_options(), "set by options"),
         ("post-processing tuned alike", {"figures": {"postprocessing": {"settings": {"min_size": 9}}}}, "min_size 9"),
     ],
 )
@@ -170,3 +183,44 @@ def test_seeds_that_are_not_in_all_are_told(tmp_path, measured_run, check):
     assert by_name(check())["seeds"].found == (
         "1 seed in all: 0; not in all: lr 0.002: seed 1, left out of differences where the other side lacks it"
     )
+
+
+@pytest.mark.parametrize(
+    ("way", "state"), [("metric", "FAILS"), ("weights", "FAILS"), ("tta", "FAILS"), ("images", "pass")]
+)
+def test_post_processing_is_tuned_in_the_same_way(check, way, state):
+    checks = check(tuned(split="val"), **tuned(split="val", **{way: "other"}))
+    assert by_name(checks)["post-processing tuned alike"].state == state
+
+
+@pytest.mark.parametrize(
+    ("start", "state"),
+    [
+        ({"settings": {"data.val_split": "dev", "data.train_split": "test"}}, "FAILS"),
+        ({"settings": {"data.val_split": "test"}}, "FAILS"),
+        ({"start": {"manifest_sha256": "cd" * 32}}, "unknown"),
+        ({}, "pass"),
+        (None, "unknown"),
+    ],
+)
+def test_the_training_that_an_sn_started_from_did_not_see_the_measured_images(
+    tmp_path_factory, check, measured_run, start, state
+):
+    begun = tmp_path_factory.mktemp("begun") / "sn"
+    if start is not None:
+        measured_run(begun, **start)
+    checks = check(settings={"init_sn": str(begun)})
+    assert by_name(checks)["selection on validation only"].state == state
+
+
+@pytest.mark.parametrize(("annotated", "state"), [(["c.png", "d.png"], "pass"), (["c.png"], "FAILS")])
+def test_without_a_common_seed_equally_many_images_are_annotated(check, annotated, state):
+    checks = check(seed=1, start={"annotated": annotated})
+    assert by_name(checks)["same annotated images"].state == state
+
+
+def test_early_stopping_is_told_of_the_last_weights(check):
+    figures = {"weights": "last", "epoch": 4}
+    settings = {"training.early_stopping_patience": 3}
+    checks = check({"figures": figures, "settings": settings}, figures=figures, settings=settings)
+    assert by_name(checks)["selection on validation only"].found == "last epoch, as val ended it"

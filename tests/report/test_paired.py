@@ -66,7 +66,7 @@ def test_intervals_over_images_and_over_both_equal_a_loop_over_resamples():
     weights, drawn = resample(9, 200, seed=4), draw_seeds(2, 200, seed=4)
     expected = {way: {"images": [], "both": []} for way in WAYS}
     for images, seeds in zip(weights, drawn, strict=True):
-        chosen = [number for number, often in enumerate(images) for _ in range(often)]
+        chosen = [number for number, often in enumerate(images) for _ in range(int(often))]
         gaps = {way: [] for way in WAYS}
         for seed in (0, 1):
             mine, other = tables(ours[seed])[chosen], tables(theirs[seed])[chosen]
@@ -160,3 +160,14 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
             low, high = getattr(one, name)
             hits[name] += low <= truth <= high
     assert all(87 <= count <= 100 for count in hits.values()), hits
+
+
+@pytest.mark.parametrize(("images", "groups"), [(1, ()), (4, ("p", "p", "p", "p"))])
+def test_one_image_or_one_group_tells_nothing_about_others(images, groups):
+    ours = {seed: right([900 + seed] * images) for seed in (0, 1, 2)}
+    theirs = {seed: right([800 + seed] * images) for seed in (0, 1, 2)}
+    for found in differences(ours, theirs, ACCURACY, resample(images, 200, groups=groups)):
+        assert found.mean == pytest.approx(0.1)
+        assert found.over_seeds == pytest.approx((0.1, 0.1))
+        assert found.over_images is found.over_both is None
+        assert found.verdict == "no difference shown (1 image or group)"

@@ -105,7 +105,7 @@ def _supervised(run: "Run") -> "RunConfig":
     """Return the settings of a finished adversarial run, without the adversarial part."""
     from flexdan.config import config_from_mapping, read_settings_file, with_settings
 
-    if not run.end or not run.rows or run.end["reason"] == "out of memory":
+    if not run.finished or not run.rows:
         raise UserError(
             f"{run.folder} is not finished ({run.status}): go on with `flexdan train --resume {run.folder}`"
         )

@@ -115,7 +115,13 @@ def _compare(options: argparse.Namespace) -> "Comparison":
     from flexdan.report.configurations import find_baseline, group_runs
     from flexdan.report.contest import choose_metrics, compare_configurations
 
-    contestants = read_contestants(options.runs, options.split, options.weights, evaluate=not options.no_evaluate)
+    contestants = read_contestants(
+        options.runs,
+        options.split,
+        options.weights,
+        evaluate=not options.no_evaluate,
+        manifest=getattr(options, "manifest", None),
+    )
     metrics = choose_metrics(contestants[0].scores, options.metrics)
     configurations = group_runs(contestants)
     if len(configurations) == 1:

@@ -11,7 +11,7 @@ from flexdan.cli.evaluation import annotated_records, bar, check_statistics
 from flexdan.cli.evaluation_figures import summarize_scores
 from flexdan.cli.evaluation_files import write_evaluation
 from flexdan.cli.postprocessing import given_postprocessing, option_name
-from flexdan.config import UserError
+from flexdan.config import IGNORE, UserError
 from flexdan.config.files import check_folder, refuse_existing
 from flexdan.data import ImageRecord, read_mask
 from flexdan.data.dataset import load_objects
@@ -81,6 +81,8 @@ def _pair(folder: Path, records: Sequence[ImageRecord]) -> dict[ImageRecord, Pat
         found = next((by_name[stem] for stem in bare_stems(record.name) if stem in by_name), None)
         if found is None:
             missing.append(record.name)
+        elif other := next((one for one, path in pairs.items() if path == found), None):
+            raise UserError(f"{found} belongs to two images, {other.name} and {record.name}: rename one of them")
         else:
             pairs[record] = found
     if missing:
@@ -99,7 +101,7 @@ def _meaning(text: str | None, masks: Sequence[Path], option: str) -> str:
     values: set[int] = set()
     for mask in bar("looking at masks")(masks):
         values.update(np.unique(read_mask(mask)).tolist())
-        if len(values) > 2:
+        if len(values - {0}) > 1:
             some = ", ".join(map(str, sorted(values)[:6]))
             raise UserError(
                 f"{mask.parent} holds the values {some}, …, and what they mean is not known: say {option} instances "
@@ -110,6 +112,8 @@ def _meaning(text: str | None, masks: Sequence[Path], option: str) -> str:
 
 def _count(pairs: dict[ImageRecord, Path], values: str, options: argparse.Namespace) -> Scores:
     meaning = MaskValues.parse(values)
+    if any(to == IGNORE for _, to in meaning.classes):
+        raise UserError("--prediction-values has ignore: only the truth says which pixels do not count")
     num_classes = max([meaning.num_classes, *(MaskValues.parse(record.mask_values).num_classes for record in pairs)])
     facts, counts = [], []
     for record, path in bar("images")(list(pairs.items())):

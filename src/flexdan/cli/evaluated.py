@@ -12,7 +12,9 @@ from flexdan.report.contestants import Contestant, find_runs, settings_of, stale
 from flexdan.report.run import Evaluation, Run, pick, read_run
 
 
-def read_contestants(places: Sequence[Path], split: str, weights: str, *, evaluate: bool) -> list[Contestant]:
+def read_contestants(
+    places: Sequence[Path], split: str, weights: str, *, evaluate: bool, manifest: Path | None = None
+) -> list[Contestant]:
     """Return the runs in some folders with their evaluations.
 
     Args:
@@ -21,6 +23,7 @@ def read_contestants(places: Sequence[Path], split: str, weights: str, *, evalua
         weights: best or last.
         evaluate: measure runs that have no evaluation of the split, or an outdated one; else runs without one are
             refused.
+        manifest: that runs are measured with; None: that of the training.
 
     Raises:
         UserError: if there are no runs, or one cannot be measured or read.
@@ -40,7 +43,9 @@ def read_contestants(places: Sequence[Path], split: str, weights: str, *, evalua
         from flexdan.cli.evaluation import evaluate_run
 
         for run in track(needy, "measuring runs"):
-            evaluate_run(run.folder, split, weights=weights, force=True)
+            if (found := _find(run, split, weights)) is not None:
+                print(f"note: {stale(found, run)}: it is measured again, as by default", file=sys.stderr)
+            evaluate_run(run.folder, split, manifest=manifest, weights=weights, force=True)
         runs = [read_run(run.folder) for run in runs]
     return [_contestant(run, split, weights) for run in runs]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flexdan.config import PostprocessingConfig, read_postprocessing
+from flexdan.config import PostprocessingConfig, UserError, read_postprocessing
 from flexdan.data import file_sha256
 from flexdan.metrics import Scores, reliability, summarize, summarize_groups
 
@@ -20,7 +20,13 @@ def describe_postprocessing(settings: PostprocessingConfig, source: str, folder:
 
 
 def summarize_scores(scores: Scores, manifest: Path | None, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what follows from the counts, for metrics.json: figures with intervals, groups, calibration."""
+    """Return what follows from the counts, for metrics.json: figures with intervals, groups, calibration.
+
+    Raises:
+        UserError: if groups are to be resampled and there are none.
+    """
+    if options.clusters and not any(scores.groups):
+        raise UserError("--clusters resamples groups, but the images that were measured have none: leave it out")
     statistics = {"resamples": options.resamples, "seed": options.seed, "clusters": options.clusters}
     figures: dict[str, Any] = {
         "images": len(scores.images),

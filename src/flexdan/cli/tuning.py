@@ -40,7 +40,10 @@ def tune_run(options: argparse.Namespace, network: Segmenter) -> None:
         network.segment, records, channels=network.channels, intensity=data.intensity, track=bar("validation images")
     ):
         probabilities.append(one.probabilities.astype(np.float16))
-        truths.append(np.where(one.classes == IGNORE, -1, one.objects))
+        _, objects = np.unique(one.objects, return_inverse=True)  # small numbers, whatever the labels are
+        objects = objects + (0 if (one.objects == 0).any() else 1)
+        truths.append(np.where(one.classes == IGNORE, -1, objects).astype(np.int32))
+    _tell_change(options, manifest)
     settings, trials = tune(probabilities, truths, options.tune_metric, track=bar("post-processing"))
     values = {trial.settings: trial.value for trial in trials}
     tuning = Tuning(
@@ -62,3 +65,16 @@ def tune_run(options: argparse.Namespace, network: Segmenter) -> None:
         f"{tuning.before:.3f} -> {tuning.after:.3f} with {settings}; kept in {path}",
         file=sys.stderr,
     )
+
+
+def _tell_change(options: argparse.Namespace, manifest: Path) -> None:
+    """Warn if the manifest is not that of the training: its validation images may have been others."""
+    from flexdan.config.record import read_record
+    from flexdan.data import file_sha256
+
+    record = run_folder(options) / "record.jsonl"
+    events = read_record(record) if record.is_file() else []
+    if events and events[0].get("manifest_sha256") != file_sha256(manifest):
+        print(
+            f"note: {manifest} is not as it was in the training: its validation images may be others", file=sys.stderr
+        )

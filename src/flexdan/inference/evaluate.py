@@ -188,6 +188,8 @@ def count_objects(
 ) -> dict[str, float]:
     """Count the objects of an image and their boundaries: "LEVEL.COUNT" as in `Scores`.
 
+    Objects are compared whatever their class: whether it is the right one is a matter of the pixels.
+
     Args:
         classes: as annotated, (H, W): where they are `IGNORE`, neither side has an object.
         objects: as annotated, integers (H, W), 0 is background.
@@ -196,9 +198,8 @@ def count_objects(
     """
     counted = classes != IGNORE
     objects, found = objects * counted, found * counted
-    return named("objects", object_counts(objects, found, spacing=spacing)) | named(
-        "objects", surface_counts(objects > 0, found > 0, spacing=spacing)
-    )
+    counts = {"pixels": float(counted.sum())} | object_counts(objects, found, spacing=spacing)
+    return named("objects", counts | surface_counts(objects > 0, found > 0, spacing=spacing))
 
 
 def named(level: str, counts: Mapping[str, float]) -> dict[str, float]:

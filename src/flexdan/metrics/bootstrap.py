@@ -19,12 +19,12 @@ def resample(num_images: int, resamples: int = RESAMPLES, seed: int = 0, groups:
             drawn.
 
     Returns:
-        int64 (B, N): how often each image was drawn.
+        float64 (B, N): how often each image was drawn.
     """
     names = [group or f"\0{number}" for number, group in enumerate(groups)] or list(range(num_images))
     kinds, member = np.unique(np.array(names), return_inverse=True)
     drawn = np.random.default_rng(seed).multinomial(len(kinds), np.full(len(kinds), 1 / len(kinds)), size=resamples)
-    return drawn[:, member]
+    return drawn[:, member].astype(np.float64)
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -88,8 +88,9 @@ def object_metrics(counts: Mapping[str, Any]) -> dict[str, np.ndarray]:
         `object_dice`, and `object_hausdorff` (lower is better). Further `panoptic_quality` and its factors,
         `segmentation_quality` and `recognition_quality` (Kirillov et al. 2019, CVPR, eq. 1 and 2); `aji`, the
         aggregated Jaccard index (Kumar et al. 2017, IEEE TMI 36, its algorithm); `ap50` … `ap90`, average precision at
-        an IoU, TP / (TP + FP + FN), and `ap`, their mean (Caicedo et al. 2019, Nature Methods 16: the 2018 Data Science
-        Bowl); `dice` and `iou` of the pixels in any object.
+        an IoU of at least 0.5, 0.55, … 0.9, TP / (TP + FP + FN), and `ap`, their mean (as the 2018 Data Science Bowl,
+        Caicedo et al. 2019, Nature Methods 16, which goes up to 0.95 and asks for more than the IoU); `dice` and `iou`
+        of the pixels in any object.
     """
     of = {name: np.asarray(value, np.float64) for name, value in counts.items()}
     truth, segmented = of["truth_objects"], of["segmented_objects"]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from flexdan.metrics.shapes import Shape, Slices, hausdorff
+from flexdan.metrics.shapes import Shape, Slices, hausdorff, pixel_spacing
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,7 @@ class Pair:
     def __init__(self, truth: np.ndarray, segmented: np.ndarray, spacing: Sequence[float] | None):
         if truth.shape != segmented.shape:
             raise ValueError(f"truth is {truth.shape} and segmented {segmented.shape}: both must have the same shape")
-        self.spacing = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, np.float64)
-        if self.spacing.shape != (truth.ndim,) or not (self.spacing > 0).all():
-            raise ValueError(f"spacing is {spacing}: it must be {truth.ndim} numbers above 0, one for each axis")
+        self.spacing = pixel_spacing(spacing, truth.ndim)
         self.truth, self.segmented = _make_side(truth, "truth"), _make_side(segmented, "segmented")
         self.diagonal = float(np.linalg.norm((np.array(truth.shape) - 1) * self.spacing))
         self._measured: dict[tuple[int, int], float] = {}

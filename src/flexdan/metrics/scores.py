@@ -37,7 +37,9 @@ def _pixel_metrics(counts: Counts) -> Figures:
 
 
 def _object_metrics(counts: Counts) -> Figures:
-    return object_metrics(counts) | surface_metrics(counts)
+    counted = np.asarray(counts["pixels"]) > 0
+    figures = object_metrics(counts) | surface_metrics(counts)
+    return {name: np.where(counted, values, np.nan) for name, values in figures.items()}
 
 
 METRICS_OF: dict[str, Callable[[Counts], Figures]] = {  # by level

@@ -1,5 +1,6 @@
 """Hausdorff distances of objects in an image, each object looked at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +9,18 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 Slices = tuple[slice, ...]
+
+
+def pixel_spacing(spacing: Sequence[float] | None, axes: int) -> np.ndarray:
+    """Return the size of a pixel along each axis, 1 if none is given.
+
+    Raises:
+        ValueError: if it is not one number above 0 for each axis.
+    """
+    sizes = np.ones(axes) if spacing is None else np.asarray(spacing, np.float64)
+    if sizes.shape != (axes,) or not (sizes > 0).all():
+        raise ValueError(f"spacing is {spacing}: it must be {axes} numbers above 0, one for each axis")
+    return sizes
 
 
 @dataclass(frozen=True)

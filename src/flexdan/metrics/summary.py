@@ -38,7 +38,7 @@ def summarize(
             "pooled": _plain(scores.pooled(level)),
             "image_mean": _plain(scores.image_mean(level)),
         }
-        for way, drawn in zip(WAYS, scores.resampled(level, weights), strict=True):
+        for way, drawn in zip(WAYS, scores.resampled(level, weights if several else weights[:1]), strict=True):
             figures[f"{way}_interval"] = {
                 name: _ends(values) if several and figures[way][name] is not None else None
                 for name, values in drawn.items()

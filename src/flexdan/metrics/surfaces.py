@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from flexdan.metrics.shapes import pixel_spacing
+
 TOLERANCE = 0.0075  # of the image's diagonal
 
 
@@ -36,7 +38,7 @@ def surface_counts(
     """
     if truth.shape != segmented.shape:
         raise ValueError(f"truth is {truth.shape} and segmented {segmented.shape}: both must have the same shape")
-    sampling = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, np.float64)
+    sampling = pixel_spacing(spacing, truth.ndim)
     diagonal = float(np.linalg.norm((np.array(truth.shape) - 1) * sampling))
     near = TOLERANCE * diagonal if tolerance is None else tolerance
     there = np.argwhere(truth | segmented)
@@ -69,9 +71,9 @@ def surface_metrics(counts: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Returns:
         float64 (...) each: `boundary_f1`, the harmonic mean of the shares of both boundaries within the tolerance
         (Csurka et al. 2013, "What is a good evaluation measure for semantic segmentation?", BMVC); `asd`, the average
-        symmetric surface distance over the pixels of both boundaries; `hd95`, the larger of the two 95th percentiles of
-        the distances from one boundary to the other, which means nothing for sums of counts (both Heimann et al. 2009,
-        IEEE TMI 28). Lower is better for distances.
+        symmetric surface distance over the pixels of both boundaries (Heimann et al. 2009, IEEE TMI 28); `hd95`, the
+        larger of the two 95th percentiles of the distances from one boundary to the other (a ranked Hausdorff distance,
+        Huttenlocher et al. 1993, IEEE TPAMI 15), which means nothing for sums of counts. Lower is better for distances.
     """
     of = {name: np.asarray(value, np.float64) for name, value in counts.items()}
     truth, segmented = of["truth_boundary"], of["segmented_boundary"]

@@ -45,7 +45,7 @@ def comparison_figure(comparison: Comparison, way: str) -> tuple[Markup, int]:
 def _panel(title: str, found: dict[str, Difference], top: int) -> Markup:
     ends = [0.0]
     for one in found.values():
-        ends += [*one.by_seed.values(), *one.over_images, *(one.over_seeds or ())]
+        ends += [*one.by_seed.values(), *(one.over_images or ()), *(one.over_seeds or ())]
     low, high = min(ends), max(ends)
     step = nice_step(high - low, 6) if high > low else 1.0
     across = Axis(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step, _LEFT, _RIGHT)

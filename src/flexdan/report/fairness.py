@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from flexdan.config.trials import params_text
-from flexdan.report.checks import AGAIN, MISSING, Check, State, label_of, members, same, short, some
+from flexdan.report.checks import AGAIN, MISSING, Check, State, label_of, members, same, shared_seeds, short, some
 from flexdan.report.configurations import Configuration
 from flexdan.report.contestants import Contestant, stale
 from flexdan.report.fairness_notes import NOTES
 from flexdan.report.run import pick
-from flexdan.report.updates import updates_before, updates_done, updates_planned
+from flexdan.report.updates import ancestors, updates_before, updates_done, updates_planned
 
 
 def check_fairness(configurations: Sequence[Configuration]) -> list[Check]:
@@ -37,6 +37,8 @@ def _annotated_images(configurations: Sequence[Configuration]) -> Check:
         sizes |= {len(images) for images in lists}
         if len({tuple(sorted(images)) for images in lists}) > 1:
             odd.append(f"seed {seed}: {' and '.join(str(len(images)) for images in lists)} images, not the same ones")
+    if not odd and not shared_seeds(configurations) and len(sizes) > 1:
+        odd.append(f"{' and '.join(map(str, sorted(sizes)))} images, with other seeds")
     if odd:
         remedy = "train all with the same data.annotated, seed and manifest"
         return Check(name=name, state="FAILS", found=some(odd), remedy=remedy)
@@ -62,7 +64,7 @@ def _evaluated_images(configurations: Sequence[Configuration]) -> Check:
 def _updates(configurations: Sequence[Configuration]) -> Check:
     done = {label_of(one): _sum(updates_before(one.run), updates_done(one.run)) for one in members(configurations)}
     plan = {label_of(one): _sum(updates_before(one.run), updates_planned(one.run)) for one in members(configurations)}
-    remedy = "set training.updates_per_epoch and num_epochs so that the totals agree; `flexdan baseline` does"
+    remedy = "set training.updates_per_epoch and num_epochs so that the totals agree, as `flexdan baseline` does"
     if len(set(plan.values())) == 1 < len(set(done.values())) and None not in done.values():
         remedy = "planned were equally many: train all to the end, with training.early_stopping_patience 0"
     check = same("same number of SN updates", done, remedy)
@@ -74,7 +76,7 @@ def _updates(configurations: Sequence[Configuration]) -> Check:
 
 def _finished(configurations: Sequence[Configuration]) -> Check:
     name = "finished, and measured at its best"
-    odd = [f"{label_of(one)}: {one.run.status}" for one in members(configurations) if one.run.end is None]
+    odd = [f"{label_of(one)}: {one.run.status}" for one in members(configurations) if not one.run.finished]
     if odd:
         return Check(name=name, state="FAILS", found=some(odd), remedy="go on with `flexdan train --resume`")
     told = {label_of(one): stale(one.evaluation, one.run) for one in members(configurations)}
@@ -112,18 +114,26 @@ def _selected(one: Contestant) -> tuple[State, str]:
     if not {"train_split", "val_split"} <= set(data) or "best_metric" not in training:
         return "unknown", f"splits or best_metric {MISSING}"
     best = figures["weights"] == "best"
-    chosen = f"best epoch by {training['best_metric']} on {data['val_split']}" if best else "last epoch, nothing chosen"
+    patience = training.get("early_stopping_patience")
+    end = f"last epoch, as {data['val_split']} ended it" if patience else "last epoch, nothing chosen"
+    chosen = f"best epoch by {training['best_metric']} on {data['val_split']}" if best else end
     if figures.get("manifest_sha256") != one.run.start.get("manifest_sha256") or not figures.get("manifest_sha256"):
         return "unknown", "measured on another manifest than that of the training"
     if figures["split"] == data["train_split"]:
         return "FAILS", "measured on the images that it was trained on"
+    for start in ancestors(one.run):
+        its = pick(start.start, "config", "data") if start else None
+        if start is None or start.start.get("manifest_sha256") != one.run.start.get("manifest_sha256") or not its:
+            return "unknown", "it started from an SN whose training is not recorded, or had other data"
+        if figures["split"] in (its.get("train_split"), its.get("val_split")):
+            return "FAILS", f"it started from an SN that saw the measured images ({start.folder})"
     if figures["split"] != data["val_split"]:
         return "pass", chosen
     if best:
         return "FAILS", "measured on the images that chose the weights"
     steered = str(pick(settings, "scheduler", "plateau_metric")) != "train_loss"
     plateau = pick(settings, "scheduler", "scheduler_type") == "ReduceLROnPlateau" and steered
-    if plateau or training.get("early_stopping_patience"):
+    if plateau or patience:
         return "FAILS", "measured on the images that steered the learning rate or the end of the training"
     return "pass", chosen
 
@@ -135,8 +145,10 @@ def _prediction(configurations: Sequence[Configuration]) -> Check:
         told = {"weights", "tta", "scale"} <= set(figures)
         tta, scale = "on" if figures.get("tta") else "off", figures.get("scale") or "as trained"
         text = f"{figures['weights']} weights, tta {tta}, scale {scale}"
+        if spacing := figures.get("spacing"):
+            text += f", pixels of {spacing[0]:g} x {spacing[1]:g}"
         values[label_of(one)] = text if told else None
-    return same("predicted alike", values, "measure all with the same --weights, --tta and --scale")
+    return same("predicted alike", values, "measure all with the same --weights, --tta, --scale and --spacing")
 
 
 def _postprocessing(configurations: Sequence[Configuration]) -> Check:
@@ -144,15 +156,26 @@ def _postprocessing(configurations: Sequence[Configuration]) -> Check:
     values: dict[str, Any] = {}
     for one in members(configurations):
         found, split = one.evaluation.figures.get("postprocessing"), one.evaluation.figures["split"]
-        tuned_on = pick(found, "tuned_on") or pick(found, "tuning", "split")
-        if tuned_on == split:
-            remedy = "tune it on validation images: `flexdan evaluate --tune-postprocessing`"
+        tuning = pick(found, "tuning") or {}
+        remedy = "tune it on validation images: `flexdan evaluate --tune-postprocessing`"
+        if tuning.get("split") == split:
             where = f"{label_of(one)}: on the measured split, {split}"
             return Check(name=name, state="FAILS", found=where, remedy=remedy)
-        settings = pick(found, "settings") or {}
-        untuned = f"not tuned: {params_text(settings)}" if settings else "not tuned"
-        values[label_of(one)] = None if not isinstance(found, dict) else f"on {tuned_on}" if tuned_on else untuned
-    return same(name, values, "tune all of them on the same split, or none")
+        if tuning and tuning.get("manifest_sha256") != one.run.start.get("manifest_sha256"):
+            where = f"{label_of(one)}: on another manifest than that of the training"
+            return Check(name=name, state="FAILS", found=where, remedy=remedy)
+        values[label_of(one)] = _tuned(found) if isinstance(found, dict) else None
+    return same(name, values, "tune all of them alike, or none")
+
+
+def _tuned(found: dict[str, Any]) -> str:
+    """Say how a post-processing came about."""
+    if tuning := found.get("tuning"):
+        ways = [f"{name} {tuning[name]}" for name in ("metric", "weights", "tta", "scale") if tuning.get(name)]
+        return ", ".join([f"on {tuning['split']}", *ways])
+    how = "set by options" if "options" in str(found.get("source")) else "not tuned"
+    settings = found.get("settings")
+    return f"{how}: {params_text(settings)}" if settings else how
 
 
 def _size(size: Any) -> str | None:

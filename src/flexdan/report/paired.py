@@ -45,8 +45,8 @@ class Difference:
         way: pooled or image_mean.
         by_seed: the difference of each seed that both have.
         over_seeds: 95 % interval, see above; None for fewer than two seeds.
-        over_images: 95 % interval.
-        over_both: 95 % interval; None for fewer than two seeds.
+        over_images: 95 % interval; None where there is only one image, or one group of images that is resampled whole.
+        over_both: 95 % interval; None where one of the others is.
         better: images on which the mean over seeds is better, whatever direction that is.
         worse: images on which it is worse.
         equal: the other images, those without a value included.
@@ -57,7 +57,7 @@ class Difference:
     way: str
     by_seed: Mapping[int, float]
     over_seeds: Interval | None
-    over_images: Interval
+    over_images: Interval | None
     over_both: Interval | None
     better: int
     worse: int
@@ -73,8 +73,10 @@ class Difference:
         """Better or worse, where all three intervals lie on one side of zero."""
         if math.isnan(self.mean):
             return "no figure"
-        if self.over_seeds is None or self.over_both is None:
+        if self.over_seeds is None:
             return f"{NOTHING} (1 seed)"
+        if self.over_images is None or self.over_both is None:
+            return f"{NOTHING} (1 image or group)"
         found = (self.over_seeds, self.over_images, self.over_both)
         sign = -1 if self.metric in LOWER_IS_BETTER else 1
         if all(low > 0 for low, _ in found):
@@ -145,13 +147,14 @@ def differences(
     measured = _subtract(ours, theirs, seeds, metrics, whole)  # (S, 1)
     resampled = _subtract(ours, theirs, seeds, metrics, weights)  # (S, B)
     drawn = seed_shares(draw_seeds(len(seeds), len(weights), seed)).T  # (S, B)
+    several_seeds, several_images = len(seeds) > 1, bool((weights != weights[0]).any())
     found = []
     for level, metric in metrics:
         images = _count_images(ours, theirs, seeds, level, metric)
         for way in WAYS:
             key = (level, metric, way)
             by_seed = measured[key][:, 0].tolist()
-            several = len(seeds) > 1
+            both = (resampled[key] * drawn).sum(0) if several_seeds and several_images else None
             found.append(
                 Difference(
                     level=level,
@@ -159,8 +162,8 @@ def differences(
                     way=way,
                     by_seed=dict(zip(seeds, by_seed, strict=True)),
                     over_seeds=t_interval(by_seed),
-                    over_images=interval(resampled[key].mean(0)),
-                    over_both=interval((resampled[key] * drawn).sum(0)) if several else None,
+                    over_images=interval(resampled[key].mean(0)) if several_images else None,
+                    over_both=None if both is None else interval(both),
                     **images,
                 )
             )

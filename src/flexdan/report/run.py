@@ -14,6 +14,7 @@ from flexdan.config.record import read_record
 Row = dict[str, float | None]
 LEVELS = ("network_size", "full_resolution")
 WAYS = ("pooled", "image_mean")
+OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,11 @@ class Run:
         return max(valued, key=lambda pair: pair[0])[1] if valued else None
 
     @property
+    def finished(self) -> bool:
+        """Whether it came to its end, and not that of the memory."""
+        return self.end is not None and self.end.get("reason") != OUT_OF_MEMORY
+
+    @property
     def num_epochs(self) -> int:
         """The planned epochs."""
         planned = pick(self.start, "config", "training", "num_epochs")
@@ -134,7 +140,7 @@ def read_run(folder: Path) -> Run:
         health=dict(sorted(health.items())),
         advice=advice[max(advice)] if advice else "",
         resumes=sum(event["event"] == "resume" for event in events),
-        end={"reason": "out of memory"} if events[-1]["event"] == "out_of_memory" else ends[-1] if ends else None,
+        end={"reason": OUT_OF_MEMORY} if events[-1]["event"] == "out_of_memory" else ends[-1] if ends else None,
         evaluations=tuple(map(_read_evaluation, sorted(folder.glob("evaluation/*/metrics.json")))),
     )
 

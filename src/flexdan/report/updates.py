@@ -18,23 +18,27 @@ def updates_planned(run: Run) -> int | None:
     return None if done is None or last is None else done + int(last) * max(run.num_epochs - len(run.rows), 0)
 
 
-def updates_before(run: Run) -> int | None:
-    """Return the updates of the trainings that the SN started from; None where their records do not tell."""
-    total, seen = 0, {run.folder.resolve()}
+def ancestors(run: Run) -> list[Run | None]:
+    """Return the trainings that the SN started from, the nearest first; None at the end if one has no record."""
+    found: list[Run | None] = []
+    seen = {run.folder.resolve()}
     while start := pick(run.start, "config", "init_sn"):
         folder = Path(start).parent if Path(start).suffix == ".ckpt" else Path(start)
         if folder.resolve() in seen:
-            return None
+            return [*found, None]
         seen.add(folder.resolve())
         try:
             run = read_run(folder)
         except UserError:
-            return None
-        done = updates_done(run)
-        if done is None:
-            return None
-        total += done
-    return total
+            return [*found, None]
+        found.append(run)
+    return found
+
+
+def updates_before(run: Run) -> int | None:
+    """Return the updates of the trainings that the SN started from; None where their records do not tell."""
+    done = [updates_done(one) if one else None for one in ancestors(run)]
+    return None if None in done else sum(count or 0 for count in done)
 
 
 def match_updates(total: int, epochs: int) -> tuple[int, int]:
@@ -42,7 +46,7 @@ def match_updates(total: int, epochs: int) -> tuple[int, int]:
 
     Among the numbers of epochs that divide the total, the nearest to the wanted one is taken, if it is at least half
     and at most twice as large: else the best epoch would be chosen from far fewer or far more. Where there is none, the
-    number of epochs stays, and the total is missed by at most half of it.
+    number of epochs stays, with at least one update in each, and the total is missed by less than it.
 
     Args:
         total: updates in all, at least 1.
