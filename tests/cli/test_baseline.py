@@ -115,3 +115,18 @@ def test_mistakes_are_refused_before_anything_is_trained(train, discs, tmp_path,
     assert "is not as it was when" in error(run, "--manifest", other)
     assert "is not there: say --manifest" in error(run, "--manifest", tmp_path / "gone.csv")
     assert not (run / "baseline").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--split", "nosuch"), "no images in the split 'nosuch'"),
+        (("--metric", "nosuch"), "--metric is 'nosuch'"),
+        (("--picture", "a.png"), "must end in .svg"),
+    ],
+)
+def test_what_is_wrong_with_the_comparison_is_told_before_training(train, tmp_path, capsys, words, told):
+    run = train("dan")
+    assert main(["baseline", str(run), "-o", str(tmp_path / "out"), *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from naive_objects import naive_metrics
 from PIL import Image
 
@@ -83,6 +84,28 @@ def test_masks_without_objects_have_one_for_each_connected_region(labels, tmp_pa
     assert counts["objects.truth_objects"].tolist() == expected
 
 
+def test_objects_of_several_classes_are_measured_without_their_classes(make_manifest, tmp_path, capsys):
+    manifest = make_manifest(classes=3)
+    for record in read_manifest(manifest)[:3]:
+        write_labels(tmp_path / "found" / f"{record.name}.png", read_mask(record.mask) % 9)
+    words = ["evaluate", "--predictions", tmp_path / "found", "--manifest", manifest, "--prediction-values", "binary"]
+    assert main([*map(str, words)]) == 0
+    told = capsys.readouterr()
+    assert "the truth has 3 classes, which predictions of binary do not tell" in told.err
+    assert "pixels, full resolution" not in told.out
+    assert "objects, GlaS challenge" in told.out
+
+
+def test_masks_that_are_not_measured_and_blurred_ones_are_told(labels, tmp_path, capsys):
+    write_labels(tmp_path / "found" / "more.png", np.zeros((3, 3)))
+    assert main(command(tmp_path, *INSTANCES)) == 0
+    assert "1 mask in" in capsys.readouterr().err
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "found" / "more.jpg")
+    (tmp_path / "found" / "more.png").unlink()
+    assert main([*command(tmp_path, *INSTANCES[:2]), "--force"]) == 2
+    assert "has JPEG masks" in capsys.readouterr().err
+
+
 def test_two_labels_without_background_are_not_binary(tmp_path, capsys):
     halves = np.ones((8, 8))
     write_labels(tmp_path / "found" / "a.png", halves)
@@ -147,10 +170,11 @@ def test_mistakes_are_named(labels, tmp_path, capsys):
     assert "say either --truth DIR or --manifest FILE" in error("evaluate", *found)
     assert "belong to --predictions" in error("evaluate", tmp_path, *truth)
     assert "--tta belongs to a run" in error("evaluate", *found, *truth, "--tta")
-    assert "--min-size would make objects" in error("evaluate", *found, *truth, "--min-size", 3)
+    assert "error: --min-size would make objects" in error("evaluate", *found, *truth, "--min-size", 3)
     assert "say --truth-values instances" in error("evaluate", *found, *truth)
     assert "say --prediction-values instances" in error("evaluate", *found, *truth, *INSTANCES[:2])
     assert "--spacing is 0 1" in error(*command(tmp_path, *INSTANCES, "--spacing", 0, 1))
+    assert "--spacing is nan 1" in error(*command(tmp_path, *INSTANCES, "--spacing", "nan", 1))
     assert "--resamples is 0" in error(*command(tmp_path, *INSTANCES, "--resamples", 0))
     assert "which is not there" in error("evaluate", "--predictions", tmp_path / "none", *truth, *INSTANCES)
     ignoring = ("--truth-values", "instances", "--prediction-values", "0=0 1=1 2=ignore")
@@ -159,6 +183,10 @@ def test_mistakes_are_named(labels, tmp_path, capsys):
     write_labels(tmp_path / "truth" / "image1.png", np.ones((40, 50)))
     assert "belongs to two images, image1" in error(*command(tmp_path, *INSTANCES))
     (tmp_path / "truth" / "image1.png").unlink()
+    tifffile.imwrite(tmp_path / "found" / "image1.tif", np.full((40, 50), -1, np.int16))
+    (tmp_path / "found" / "image1.png").unlink()
+    assert "image1.tif holds the label -1" in error(*command(tmp_path, *INSTANCES))
+    (tmp_path / "found" / "image1.tif").unlink()
     write_labels(tmp_path / "found" / "image1.png", np.ones((3, 4)))
     assert "has 4 x 3 pixels, but" in error(*command(tmp_path, *INSTANCES))
     (tmp_path / "found" / "image1.png").unlink()

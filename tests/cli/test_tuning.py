@@ -67,7 +67,7 @@ def test_mistakes_are_named_before_any_work(run, capsys, monkeypatch):
 
     assert "'beauty' is none of objects" in error("--tune-metric", "beauty")
     monkeypatch.setattr("flexdan.cli.evaluation.load_segmenter", lambda *_: pytest.fail("too late"))
-    assert "--tune-postprocessing finds min_size by itself" in error("--min-size", "3")
+    assert "--tune-postprocessing finds --min-size by itself" in error("--min-size", "3")
     write_postprocessing(run, PostprocessingConfig(min_size=7), some_tuning())
     assert "--force" in error()
     assert read_postprocessing(run)[0].min_size == 7

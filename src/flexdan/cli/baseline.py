@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flexdan.cli.compare import add_compare_options, compare_runs
+from flexdan.cli.compare import add_compare_options, check_compare_options, compare_runs
 from flexdan.cli.parser import describe
 from flexdan.config.errors import UserError
 
@@ -62,6 +62,7 @@ def run(argv: Sequence[str]) -> int:
     tasks = _plan(folders, options)
     for task in tasks:
         check_folder(task.folder)
+    _check_comparison(folders, options)
     outcomes: list[Outcome] = []
     for number, task in enumerate(tasks, start=1):
         outcomes.append(run_task(task, {}))
@@ -71,6 +72,18 @@ def run(argv: Sequence[str]) -> int:
     print(flush=True)
     options.runs, options.output = [*(task.folder for task in tasks), *folders], None
     return compare_runs(options)
+
+
+def _check_comparison(folders: Sequence[Path], options: argparse.Namespace) -> None:
+    """Measure the runs as they will be compared, so that what is wrong with that is told before anything is trained."""
+    from flexdan.cli.evaluated import read_contestants
+    from flexdan.report.contest import choose_metrics
+
+    check_compare_options(argparse.Namespace(**vars(options) | {"output": None}))
+    measured = read_contestants(
+        folders, options.split, options.weights, evaluate=not options.no_evaluate, manifest=options.manifest
+    )
+    choose_metrics(measured[0].scores, options.metrics)
 
 
 def _plan(folders: Sequence[Path], options: argparse.Namespace) -> "list[Task]":

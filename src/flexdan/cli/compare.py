@@ -83,17 +83,7 @@ def run(argv: Sequence[str]) -> int:
 
 def compare_runs(options: argparse.Namespace) -> int:
     """Compare the runs that the options of `make_parser` name, and print or write the result."""
-    from flexdan.config.files import refuse_existing
-
-    if options.resamples < 100:
-        raise UserError(f"--resamples is {options.resamples}: an interval of 95 % needs 100 at least")
-    if options.seed < 0:
-        raise UserError(f"--seed is {options.seed}: it must be 0 or more")
-    for file in (options.output, options.picture):
-        if file is not None:
-            if file.is_dir():
-                raise UserError(f"{file} is a folder: name a file, such as {file / 'comparison'}")
-            refuse_existing(file, options.force)
+    check_compare_options(options)
     from flexdan.report.checks import fairness_verdict, is_fair
 
     comparison = _compare(options)
@@ -108,6 +98,23 @@ def compare_runs(options: argparse.Namespace) -> int:
     if options.picture:
         _draw(comparison, options)
     return 1 if options.require_fair and not is_fair(comparison.checks) else 0
+
+
+def check_compare_options(options: argparse.Namespace) -> None:
+    """Raise a `UserError` if an option is out of its range, or a file is there that may not be overwritten."""
+    from flexdan.config.files import refuse_existing
+
+    if options.resamples < 100:
+        raise UserError(f"--resamples is {options.resamples}: an interval of 95 % needs 100 at least")
+    if options.seed < 0:
+        raise UserError(f"--seed is {options.seed}: it must be 0 or more")
+    for file in (options.output, options.picture):
+        if file is not None:
+            if file.is_dir():
+                raise UserError(f"{file} is a folder: name a file, such as {file / 'comparison'}")
+            refuse_existing(file, options.force)
+    if options.picture is not None and options.picture.suffix.lower() != ".svg":
+        raise UserError(f"--picture is {options.picture}: it is drawn as SVG, so the file must end in .svg")
 
 
 def _compare(options: argparse.Namespace) -> "Comparison":
@@ -127,9 +134,13 @@ def _compare(options: argparse.Namespace) -> "Comparison":
     if len(configurations) == 1:
         seeds = ", ".join(map(str, configurations[0].members))
         print(f"note: all runs are one configuration (seeds {seeds}): nothing to compare it with", file=sys.stderr)
+    baseline = find_baseline(configurations, options.baseline)
+    for one in configurations:
+        if not set(one.members) & set(baseline.members):
+            print(f"note: {one.name} has no seed in common with {baseline.name}: no differences", file=sys.stderr)
     return compare_configurations(
         configurations,
-        find_baseline(configurations, options.baseline),
+        baseline,
         metrics,
         resamples=options.resamples,
         seed=options.seed,

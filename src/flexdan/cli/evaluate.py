@@ -33,6 +33,7 @@ than two classes, the mean over the classes except the background that are in th
 Objects, after post-processing, at full resolution: F1 of the detection, object Dice and object Hausdorff distance as
 the GlaS challenge defines them; panoptic quality, AJI, average precision; of boundaries their F-score, the 95th
 percentile of the Hausdorff distance and the average surface distance. Distances are in pixels, or units of --spacing.
+Objects are compared whatever their class.
 
 Calibration: the expected calibration error, and a reliability diagram.
 

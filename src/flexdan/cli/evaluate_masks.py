@@ -1,6 +1,7 @@
 """Measuring masks that some other program made."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from flexdan.data.layouts import bare_stems, list_images
 from flexdan.data.masks import MaskValues
 from flexdan.inference import count_classes, count_objects
 from flexdan.metrics import Scores, collect_scores
+from flexdan.report.facts import many
 
 NEEDS_RUN = ("weights", "tta", "scale", "tune_postprocessing")
 
@@ -29,7 +31,7 @@ def evaluate_masks(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         if getattr(options, name):
             raise UserError(f"--{name.replace('_', '-')} belongs to a run: --predictions are measured as they are")
     if given := given_postprocessing(options):
-        names = ", ".join(f"--{option_name(name)}" for name in given)
+        names = ", ".join(map(option_name, given))
         raise UserError(f"{names} would make objects of probabilities: --predictions are measured as they are")
     if (options.truth is None) == (options.manifest is None):
         raise UserError("--predictions needs what to measure against: say either --truth DIR or --manifest FILE")
@@ -85,6 +87,8 @@ def _pair(folder: Path, records: Sequence[ImageRecord]) -> dict[ImageRecord, Pat
             raise UserError(f"{found} belongs to two images, {other.name} and {record.name}: rename one of them")
         else:
             pairs[record] = found
+    if extra := len(set(by_name.values())) - len(pairs):
+        print(f"note: {many(extra, 'mask')} in {folder} belong to no image that is measured", file=sys.stderr)
     if missing:
         raise UserError(
             f"{folder} lacks the masks of {len(missing)} of {len(records)} images, such as {', '.join(missing[:5])}: "
@@ -98,6 +102,8 @@ def _meaning(text: str | None, masks: Sequence[Path], option: str) -> str:
     if text:
         MaskValues.parse(text)
         return text
+    if any(mask.suffix.lower() in (".jpg", ".jpeg") for mask in masks):
+        print(f"note: {masks[0].parent} has JPEG masks, whose edges are blurred: PNG keeps them", file=sys.stderr)
     values: set[int] = set()
     for mask in bar("looking at masks")(masks):
         values.update(np.unique(read_mask(mask)).tolist())
@@ -114,7 +120,14 @@ def _count(pairs: dict[ImageRecord, Path], values: str, options: argparse.Namesp
     meaning = MaskValues.parse(values)
     if any(to == IGNORE for _, to in meaning.classes):
         raise UserError("--prediction-values has ignore: only the truth says which pixels do not count")
-    num_classes = max([meaning.num_classes, *(MaskValues.parse(record.mask_values).num_classes for record in pairs)])
+    true_classes = max(MaskValues.parse(record.mask_values).num_classes for record in pairs)
+    num_classes, told = max(meaning.num_classes, true_classes), meaning.num_classes >= true_classes
+    if not told:
+        print(
+            f"note: the truth has {true_classes} classes, which predictions of {values} do not tell: only objects are "
+            "measured, not the classes of pixels",
+            file=sys.stderr,
+        )
     facts, counts = [], []
     for record, path in bar("images")(list(pairs.items())):
         classes, objects = load_objects(record)
@@ -123,9 +136,10 @@ def _count(pairs: dict[ImageRecord, Path], values: str, options: argparse.Namesp
             sizes = [f"{width} x {height} pixels" for height, width in (found.shape, classes.shape)]
             raise UserError(f"{path} has {sizes[0]}, but {record.mask} {sizes[1]}: they must be equal")
         found_classes = meaning.to_classes(found, str(path))
+        found_objects = meaning.to_objects(found, found_classes)
         counts.append(
-            count_classes(found_classes, classes, num_classes)
-            | count_objects(classes, objects, meaning.to_objects(found, found_classes), options.spacing)
+            (count_classes(found_classes, classes, num_classes) if told else {})
+            | count_objects(classes, objects, found_objects, options.spacing)
         )
         facts.append((str(record.image), record.group, record.grade))
     return collect_scores(facts, counts)

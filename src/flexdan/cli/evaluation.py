@@ -136,11 +136,11 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 
 def check_statistics(options: argparse.Namespace) -> None:
     """Raise a `UserError` if an option of `add_statistics_options` is out of its range."""
-    if options.resamples < 1:
-        raise UserError(f"--resamples is {options.resamples}: it must be at least 1")
-    if options.spacing and min(options.spacing) <= 0:
+    if options.resamples < 100:
+        raise UserError(f"--resamples is {options.resamples}: an interval of 95 % needs 100 at least")
+    if options.spacing and not all(0 < size < float("inf") for size in options.spacing):
         height, width = options.spacing
-        raise UserError(f"--spacing is {height:g} {width:g}: both must be above 0")
+        raise UserError(f"--spacing is {height:g} {width:g}: both must be finite and above 0")
     if options.seed < 0:
         raise UserError(f"--seed is {options.seed}: it must be 0 or more")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flexdan.cli.evaluation import bar, find_records
 from flexdan.cli.loading import Segmenter, run_folder
-from flexdan.cli.postprocessing import given_postprocessing
+from flexdan.cli.postprocessing import given_postprocessing, option_name
 from flexdan.config import IGNORE, Tuning, UserError, write_postprocessing
 from flexdan.config.files import refuse_existing
 from flexdan.config.postprocessing import FILE_NAME
@@ -15,9 +15,7 @@ from flexdan.config.postprocessing import FILE_NAME
 def check_tuning(options: argparse.Namespace) -> None:
     """Raise a `UserError` if the options leave nothing to find, or the run keeps a post-processing already."""
     if given := given_postprocessing(options):
-        raise UserError(
-            f"--tune-postprocessing finds {', '.join(given)} by itself: leave either it or these settings out"
-        )
+        raise UserError(f"--tune-postprocessing finds {', '.join(map(option_name, given))} by itself: leave either out")
     refuse_existing(run_folder(options) / FILE_NAME, options.force)
 
 

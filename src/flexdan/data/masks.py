@@ -70,8 +70,10 @@ class MaskValues:
             name: the file, for the error message.
 
         Raises:
-            UserError: if a value stands in the mask but not in the mapping.
+            UserError: if a value stands in the mask but not in the mapping, or a label of an object is below 0.
         """
+        if self.kind == "instances" and values.min(initial=0) < 0:
+            raise UserError(f"mask {name} holds the label {values.min()}: 0 is background, and objects are above it")
         if self.kind in KINDS:
             return (values != 0).astype(np.uint8)
         found, inverse = np.unique(values, return_inverse=True)

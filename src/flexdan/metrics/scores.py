@@ -37,7 +37,7 @@ def _pixel_metrics(counts: Counts) -> Figures:
 
 
 def _object_metrics(counts: Counts) -> Figures:
-    counted = np.asarray(counts["pixels"]) > 0
+    counted = np.asarray(counts.get("pixels", 1.0)) > 0
     figures = object_metrics(counts) | surface_metrics(counts)
     return {name: np.where(counted, values, np.nan) for name, values in figures.items()}
 

@@ -40,7 +40,8 @@ def pixel_tables(figures: Mapping[str, Any]) -> list[Table]:
     sizes = {}
     if size := figures.get("network_size"):
         sizes["network_size"] = f"pixels, {size['width']} x {size['height']}"
-    sizes["full_resolution"] = "pixels, full resolution"
+    if "full_resolution" in figures:
+        sizes["full_resolution"] = "pixels, full resolution"
     return [_level_table(title, figures[level], PIXELS, "all pixels") for level, title in sizes.items()]
 
 
