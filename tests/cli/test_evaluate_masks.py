@@ -100,9 +100,11 @@ def test_masks_that_are_not_measured_and_blurred_ones_are_told(labels, tmp_path,
     write_labels(tmp_path / "found" / "more.png", np.zeros((3, 3)))
     assert main(command(tmp_path, *INSTANCES)) == 0
     assert "1 mask in" in capsys.readouterr().err
-    Image.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "found" / "more.jpg")
-    (tmp_path / "found" / "more.png").unlink()
-    assert main([*command(tmp_path, *INSTANCES[:2]), "--force"]) == 2
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "found" / "image0.jpg")
+    (tmp_path / "found" / "image0.png").unlink()
+    for number in (1, 2):
+        write_labels(tmp_path / "found" / f"image{number}.png", np.zeros((40, 50)))
+    assert main([*command(tmp_path, *INSTANCES[:2]), "--force"]) == 0
     assert "has JPEG masks" in capsys.readouterr().err
 
 
