@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flexdan.cli.main import main
+from flexdan.config import read_postprocessing
 from flexdan.config.record import read_record
 
 FEW = [
@@ -130,3 +131,15 @@ def test_what_is_wrong_with_the_comparison_is_told_before_training(train, tmp_pa
     assert main(["baseline", str(run), "-o", str(tmp_path / "out"), *words]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_is_tuned_where_its_run_was(train, capsys):
+    run = train("dan")
+    words = ["evaluate", str(run), "--tune-postprocessing", "--tune-metric", "object_dice"]
+    assert main(words) == 0
+    assert baseline(run, "--split", "val") == 0
+    assert "finding its post-processing, for object_dice as in the run" in capsys.readouterr().out
+    tuning = read_postprocessing(run / "baseline")[1]
+    assert (tuning.metric, tuning.split) == ("object_dice", "val")
+    assert baseline(run, "--split", "val") == 0
+    assert "finding" not in capsys.readouterr().out

@@ -26,6 +26,8 @@ An iteration of an adversarial run whose adversarial.sn_update is separate updat
 images; in its baseline both updates are from annotated images. The numbers of epochs and of updates in each are chosen
 so that the totals are equal, and told.
 
+A run whose post-processing was tuned has a baseline whose post-processing is tuned in the same way.
+
 Each baseline has a run folder, RUN/baseline, or one below -o. The same command again skips what is finished and goes on
 with what was stopped in the middle."""
 EXAMPLES = """\
@@ -69,9 +71,24 @@ def run(argv: Sequence[str]) -> int:
         print(f"[{number}/{len(tasks)}] {task.folder}: {outcomes[-1].text}", flush=True)
     if not all(one.rows for one in outcomes):
         return 1
+    _tune_alike(tasks, folders, options)
     print(flush=True)
     options.runs, options.output = [*(task.folder for task in tasks), *folders], None
     return compare_runs(options)
+
+
+def _tune_alike(tasks: "Sequence[Task]", folders: Sequence[Path], options: argparse.Namespace) -> None:
+    """Find the post-processing of the baselines in the way in which that of the runs was found, if it was."""
+    from flexdan.cli.evaluation import evaluate_run
+    from flexdan.config import read_postprocessing
+
+    kept = next((found for folder in folders if (found := read_postprocessing(folder))), None)
+    for task in tasks:
+        if kept and not read_postprocessing(task.folder):
+            metric, split = kept[1].metric, options.split or kept[1].split
+            print(f"{task.folder}: finding its post-processing, for {metric} as in the run", flush=True)
+            how = {"manifest": options.manifest, "weights": options.weights, "tune": True, "tune_metric": metric}
+            evaluate_run(task.folder, split, force=True, **how)
 
 
 def _check_comparison(folders: Sequence[Path], options: argparse.Namespace) -> None:

@@ -65,6 +65,7 @@ def evaluate_run(
     tta: bool = False,
     scale: float | None = None,
     tune: bool = False,
+    tune_metric: str = TUNE_METRIC,
     force: bool = False,
 ) -> Path:
     """Measure a run as `flexdan evaluate` does by default; returns the folder that it has written.
@@ -77,6 +78,7 @@ def evaluate_run(
         tta: average over mirror images.
         scale: of the images; None: as in training.
         tune: find the post-processing on the validation images first.
+        tune_metric: what is to become best by that.
         force: overwrite an evaluation that is there.
 
     Raises:
@@ -86,7 +88,7 @@ def evaluate_run(
     parser.add_argument("run", type=Path)
     add_evaluation_options(parser)
     words = [str(run), "--split", split, *(["--tta"] * tta), *(["--force"] * force)]
-    words += ["--tune-postprocessing"] * tune
+    words += ["--tune-postprocessing", f"--tune-metric={tune_metric}"] * tune
     for name, value in (("manifest", manifest), ("weights", weights), ("scale", scale)):
         words += [f"--{name}={value}"] if value is not None else []
     _, output = evaluate(parser.parse_args(words))
