@@ -65,8 +65,8 @@ def test_mistakes_are_named_before_any_work(run, capsys, monkeypatch):
         assert main(["evaluate", str(run), *COMMAND, *words]) == 2
         return capsys.readouterr().err
 
-    assert "'beauty' is none of objects" in error("--tune-metric", "beauty")
     monkeypatch.setattr("flexdan.cli.evaluation.load_segmenter", lambda *_: pytest.fail("too late"))
+    assert "'beauty' is none of objects" in error("--tune-metric", "beauty")
     assert "--tune-postprocessing finds --min-size by itself" in error("--min-size", "3")
     write_postprocessing(run, PostprocessingConfig(min_size=7), some_tuning())
     assert "--force" in error()

@@ -128,14 +128,20 @@ def _evaluate(summary: "SweepSummary", folder: Path, split: str, manifest: Path,
 
 
 def _is_evaluated(evaluation: Path, manifest_sha256: str, tuned: bool) -> bool:
-    """Tell whether an evaluation is there that has objects, is of these data, and tuned where that is asked for."""
+    """Tell whether an evaluation is there that has objects, is of these data, up to date, and tuned where asked for."""
     try:
         figures = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     if "objects" not in figures or figures.get("manifest_sha256") != manifest_sha256:
         return False
-    return bool(figures["postprocessing"]["tuning"]) or not tuned
+    if tuned and not figures["postprocessing"]["tuning"]:
+        return False
+    from flexdan.report.contestants import stale
+    from flexdan.report.run import read_run
+
+    run = read_run(evaluation.parents[1])
+    return not any(stale(one, run) for one in run.evaluations if one.name == evaluation.name)
 
 
 def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -16,6 +16,9 @@ def check_tuning(options: argparse.Namespace) -> None:
     """Raise a `UserError` if the options leave nothing to find, or the run keeps a post-processing already."""
     if given := given_postprocessing(options):
         raise UserError(f"--tune-postprocessing finds {', '.join(map(option_name, given))} by itself: leave either out")
+    from flexdan.inference.tuning import check_objective
+
+    check_objective(options.tune_metric)
     refuse_existing(run_folder(options) / FILE_NAME, options.force)
 
 

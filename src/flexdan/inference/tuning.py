@@ -45,7 +45,7 @@ def tune(
     Nothing is random, and no settings are measured twice.
 
     Args:
-        probabilities: of each image, float (K, H, W); float16 takes half of the memory and is as good.
+        probabilities: of each image, float (K, H, W); float16 takes half of the memory, and is good to 0.0005.
         truths: true objects of each image, integers (H, W), 0 is background, below 0 does not count.
         objective: a metric of `object_metrics`, or several with a plus between them, whose mean counts.
         start: where to begin; None: the defaults.
@@ -87,6 +87,11 @@ def tune(
         if best == before:
             break
     return best.settings, list(tried.values())
+
+
+def check_objective(text: str) -> None:
+    """Raise a `UserError` if a text names no objective."""
+    _objective(text)
 
 
 def _objective(text: str) -> tuple[Callable[[Mapping[str, float]], float], int]:

@@ -24,7 +24,7 @@ from flexdan.metrics.scores import (
     read_scores,
     write_scores,
 )
-from flexdan.metrics.summary import summarize, summarize_groups
+from flexdan.metrics.summary import WAYS, summarize, summarize_groups
 from flexdan.metrics.surfaces import surface_counts, surface_metrics
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "LOWER_IS_BETTER",
     "MEASURES",
     "RESAMPLES",
+    "WAYS",
     "Scores",
     "accuracy",
     "calibration_counts",

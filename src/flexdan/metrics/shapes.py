@@ -9,6 +9,8 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 Slices = tuple[slice, ...]
+TILE, MANY = 32, 1000  # pixels: of the side of a tile, and of an edge from which on it is put into tiles
+SPARSE = 1 / 16  # of its box: an object that fills less of it needs no map of distances
 
 
 def pixel_spacing(spacing: Sequence[float] | None, axes: int) -> np.ndarray:
@@ -49,19 +51,31 @@ class Shape:
         return np.argwhere(self.mask & ~inner) + [one.start for one in self.box]
 
     @cached_property
-    def points(self) -> np.ndarray:
-        """Its edge in units of the spacing, (n, axes)."""
-        return self.edge * self.spacing
-
-    @cached_property
     def tree(self) -> KDTree:
-        """Finds the nearest of its points."""
-        return KDTree(self.points)
+        """Finds the nearest pixel of its edge."""
+        return KDTree(self.edge * self.spacing)
 
     @cached_property
     def ends(self) -> np.ndarray:
-        """Of its points, one at each end of each axis."""
-        return self.points[np.concatenate([self.points.argmin(0), self.points.argmax(0)])]
+        """Of its edge in units of the spacing, one pixel at each end of each axis."""
+        return self.edge[np.concatenate([self.edge.argmin(0), self.edge.argmax(0)])] * self.spacing
+
+    @cached_property
+    def tiles(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Its edge in tiles of the image: first and last pixel of each along each axis, (n, axes), and its pixels."""
+        _, number = np.unique(self.edge // TILE, axis=0, return_inverse=True)
+        order = np.argsort(number.ravel(), kind="stable")
+        parts = np.split(self.edge[order], np.flatnonzero(np.diff(number.ravel()[order])) + 1)
+        return np.array([one.min(0) for one in parts]), np.array([one.max(0) for one in parts]), parts
+
+    def far_edge(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Return those pixels of its edge that may be the farthest from an object with this first and last pixel."""
+        if len(self.edge) <= MANY:
+            return self.edge
+        low, high, parts = self.tiles
+        least = np.linalg.norm(np.maximum(np.maximum(first - high, low - last), 0) * self.spacing, axis=1)
+        most = np.linalg.norm(np.maximum(high - first, last - low) * self.spacing, axis=1)
+        return np.concatenate([parts[number] for number in np.flatnonzero(most >= least.max())])
 
 
 def hausdorff(one: Shape, other: Shape) -> float:
@@ -79,14 +93,18 @@ def _farthest(one: Shape, other: Shape) -> float:
     farthest = 0.0
     if all(part.start < part.stop for part in shared):
         mine, its = (shape.mask[_within(shared, shape.box)] for shape in (one, other))
-        if (mine & ~its).any():
+        outside = mine & ~its
+        if outside.any() and other.mask.mean() < SPARSE:
+            places = np.argwhere(outside) + [part.start for part in shared]
+            farthest = float(other.tree.query(places * one.spacing)[0].max())
+        elif outside.any():
             farthest = float(other.distances[_within(shared, other.box)][mine].max())
-    first, last = (np.array([getattr(part, end) for part in other.box]) for end in ("start", "stop"))
-    beyond = ((one.edge < first) | (one.edge >= last)).any(1)
-    points = one.points[beyond]
+    first, last = np.array([part.start for part in other.box]), np.array([part.stop - 1 for part in other.box])
+    edge = one.far_edge(first, last)
+    points = edge[((edge < first) | (edge > last)).any(1)] * one.spacing
     if not len(points):
         return farthest
-    least = np.maximum(np.maximum(first * one.spacing - points, points - (last - 1) * one.spacing), 0)  # to the box
+    least = np.maximum(np.maximum(first * one.spacing - points, points - last * one.spacing), 0)  # to the box
     most = np.linalg.norm(points[:, None] - other.ends, axis=2).min(1)
     enough = max(farthest, float(np.linalg.norm(least, axis=1).max()))
     points = points[most >= enough]  # the others are nearer than the farthest is at least

@@ -8,28 +8,14 @@ from collections.abc import Sequence
 from flexdan.metrics import LOWER_IS_BETTER
 from flexdan.report.checks import is_fair
 from flexdan.report.contest import Comparison, Spread
+from flexdan.report.evaluation_tables import DISTANCES, METRIC_NAMES
 from flexdan.report.facts import NONE, many
 from flexdan.report.paired import Difference, Interval, Metric
 from flexdan.report.tables import Table
 
 WAYS = {"pooled": "pooled over all images", "image_mean": "mean over images"}
-UNBOUNDED = ("object_hausdorff", "hd95", "asd")  # pixels, not shares of 1
-_NAMES = {
-    "f1": "F1",
-    "iou": "IoU",
-    "dice": "Dice",
-    "object_dice": "object Dice",
-    "object_hausdorff": "object Hausdorff",
-    "aji": "AJI",
-    "ap": "AP",
-    "asd": "ASD",
-    "hd95": "HD95",
-    "ece": "ECE",
-    "mce": "MCE",
-    "boundary_f1": "boundary F1",
-}
 _LEVELS = {"network_size": "network's size", "full_resolution": "full resolution", "objects": "objects"}
-_OWN = ("f1", "panoptic_quality", "segmentation_quality", "recognition_quality", "aji", "boundary_f1", *UNBOUNDED)
+_OWN = ("f1", "panoptic_quality", "segmentation_quality", "recognition_quality", "aji", "boundary_f1", *DISTANCES)
 HOW = (
     "Differences are paired. 95 % intervals; over seeds: Student's t, would other trainings show it on these images; "
     "over images: bootstrap of {drawn}, {resamples} resamples, would these networks show it on other images; over "
@@ -44,7 +30,7 @@ COLUMNS = (
 
 def metric_text(level: str, metric: str) -> str:
     """Return a metric in words; an arrow says that lower is better."""
-    name = _NAMES.get(metric, f"AP{metric[2:]}" if metric[:2] == "ap" and metric[2:].isdigit() else None)
+    name = METRIC_NAMES.get(metric, f"AP{metric[2:]}" if metric[:2] == "ap" and metric[2:].isdigit() else None)
     name = name or metric.replace("_", " ")
     own = metric in _OWN or metric.startswith(("object_", "ap")) or level == "calibration"
     return name + ("" if own else f", {_LEVELS.get(level, level)}") + (" ↓" if metric in LOWER_IS_BETTER else "")
@@ -159,7 +145,7 @@ def _exact(value: float | None) -> str:
 
 
 def _form(metric: str) -> str:
-    return ".2f" if metric in UNBOUNDED else ".4f"
+    return ".2f" if metric in DISTANCES else ".4f"
 
 
 def _number(value: float, form: str) -> str:

@@ -25,6 +25,7 @@ METRIC_NAMES = {
     "hd95": "HD95",
     "asd": "ASD",
     "ece": "ECE",
+    "mce": "MCE",
 }
 PIXELS = ("accuracy", "iou", "dice", "precision", "recall")
 CHALLENGE = ("f1", "precision", "recall", "object_dice", "object_hausdorff")

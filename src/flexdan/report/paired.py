@@ -26,10 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from flexdan.metrics import LOWER_IS_BETTER, Scores, interval
+from flexdan.metrics import LOWER_IS_BETTER, WAYS, Scores, interval
 
 Interval = tuple[float, float]
-WAYS = ("pooled", "image_mean")
 Metric = tuple[str, str]  # level and name
 Figures = dict[tuple[str, str, str], np.ndarray]  # by level, name and way
 NOTHING = "no difference shown"
