@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from skimage.measure import label
 
 from flexdan.cli.progress import track
 from flexdan.data import read_mask
@@ -34,8 +35,8 @@ def draw(size: tuple[int, int], count: int, seed: int, shift: float = 0.0) -> np
     columns = -(-count // rows)
     step = min(size[0] / rows, size[1] / columns)
     labels = np.zeros(size, np.int32)
-    for label in range(1, count + 1):
-        row, column = divmod(label - 1, columns)
+    for number in range(1, count + 1):
+        row, column = divmod(number - 1, columns)
         radius = step * places.uniform(0.25, 0.45)
         centre = (np.array([row, column]) + 0.5) * (size[0] / rows, size[1] / columns)
         centre = centre + shift * radius * moves.uniform(-1, 1, 2)
@@ -43,9 +44,9 @@ def draw(size: tuple[int, int], count: int, seed: int, shift: float = 0.0) -> np
         box = tuple(slice(start, int(start + 2.6 * radius) + 2) for start in low)
         down, right = np.mgrid[box]
         down, right = down - centre[0], right - centre[1]
-        edge = radius * (1 + 0.15 * np.sin(5 * np.arctan2(down, right) + label))
+        edge = radius * (1 + 0.15 * np.sin(5 * np.arctan2(down, right) + number))
         part = labels[box]
-        part[(np.hypot(down, right) < edge)[: part.shape[0], : part.shape[1]]] = label
+        part[(np.hypot(down, right) < edge)[: part.shape[0], : part.shape[1]]] = number
     return labels
 
 
@@ -121,14 +122,16 @@ def read_pairs(predictions: Path, truth: Path) -> list[tuple[np.ndarray, np.ndar
 
 def by_count() -> Table:
     """Show how time grows with objects of one size, in an image that grows with them."""
-    table = Table("objects", "pixels", "time", "time per object", "with every second one missing, per object")
+    header = ("objects", "pixels", "time", "per object", "every second one missing", "all merged into few")
+    table = Table(*header, title="time by the number of objects")
     for count in (60, 240, 960, 3840):
         size = (round(522 * (count / 60) ** 0.5), round(775 * (count / 60) ** 0.5))
         truth, found = draw(size, count, 0), draw(size, count, 1, shift=0.6)
         lost = np.where(found % 2 == 0, 0, found)
-        seconds, missing = (clock(partial(object_counts, truth, one), 2) for one in (found, lost))
-        cells = [f"{count:,}", f"{size[1]} x {size[0]}", f"{seconds:.3f} s"]
-        table.add_row(*cells, f"{1e6 * seconds / count:.0f} us", f"{1e6 * missing / count:.0f} us")
+        merged = label((truth > 0) | (np.random.default_rng(0).random(size) < 0.65), connectivity=2)
+        times = [clock(partial(object_counts, truth, one), 2) for one in (found, lost, merged)]
+        each = [f"{1e6 * seconds / count:.0f} us" for seconds in times]
+        table.add_row(f"{count:,}", f"{size[1]} x {size[0]}", f"{times[0]:.3f} s", *each)
     return table
 
 
