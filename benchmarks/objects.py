@@ -122,7 +122,7 @@ def read_pairs(predictions: Path, truth: Path) -> list[tuple[np.ndarray, np.ndar
 
 def by_count() -> Table:
     """Show how time grows with objects of one size, in an image that grows with them."""
-    header = ("objects", "pixels", "time", "per object", "every second one missing", "all merged into few")
+    header = ("objects", "pixels", "time", "per object", "every second one missing", "merged by noise")
     table = Table(*header, title="time by the number of objects")
     for count in (60, 240, 960, 3840):
         size = (round(522 * (count / 60) ** 0.5), round(775 * (count / 60) ** 0.5))
