@@ -139,7 +139,8 @@ def test_a_study_grows_is_evaluated_and_drawn(study, tmp_path, capsys):
 
 def test_a_study_that_is_stopped_goes_on(study, tmp_path, capsys):
     folder = tmp_path / "study"
-    command = study("2,4", "--workers", "1", small=["training.updates_per_epoch=4"])
+    lengthy = ["num_epochs=12", "training.updates_per_epoch=4"]  # else all are trained before the signal is heard
+    command = study("2,4", "--workers", "1", small=lengthy)
     told = tmp_path / "told.txt"
     with told.open("w") as file:
         process = subprocess.Popen([sys.executable, "-u", "-m", "flexdan", *command], stdout=file, stderr=file)
