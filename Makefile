@@ -18,7 +18,7 @@ demo: $(VENV)/.installed  ## the main job end to end on synthetic data: train, e
 	$(BIN)/python -m flexdan demo -o demo --force
 
 test: $(VENV)/.installed  ## the test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 check: $(VENV)/.installed  ## ruff, pyright, import contracts
 	$(BIN)/ruff check .

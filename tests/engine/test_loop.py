@@ -20,6 +20,8 @@ from flexdan.engine import best_epoch, load_run, read_record, train
 from flexdan.engine.epoch import validate
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import build_parts, gather_data
+from flexdan.models import load_imagenet
+from flexdan.models.segmentation.efficientnet_lite import EfficientNetLite
 
 SMALL = {
     "sn.first_layer_out_channels": 6,
@@ -374,3 +376,23 @@ def test_every_line_of_a_record_is_json_even_with_numbers_that_are_not_finite(tm
 
     append_event(tmp_path / "record.jsonl", {"event": "epoch", "val_loss": float("nan")})
     assert json.loads((tmp_path / "record.jsonl").read_text()) == {"event": "epoch", "val_loss": None}
+
+
+def test_an_encoder_starts_from_imagenet_and_resumes(discs, tmp_path):
+    settled = {"sn__model_type": "EncoderUNet", "data__image_size": [64, 64], "optimizer__lr": 1e-9}
+    settled |= {
+        "sn__decoder_channels": [8, 8, 4, 4],
+        "optimizer__encoder_lr": 1e-9,
+        "augmentation__quarter_turns": False,
+    }
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    train(settings(discs, training__num_epochs=2, **settled), whole)
+    encoder = EfficientNetLite("efficientnet_lite0")
+    load_imagenet(encoder)
+    ours = weights(whole)
+    for name, weight in encoder.named_parameters():
+        torch.testing.assert_close(ours[f"encoder.{name}"], weight, rtol=0, atol=1e-6)
+    train(settings(discs, training__num_epochs=2, **settled), resumed, watch=lambda row: "enough")
+    train(settings(discs, training__num_epochs=2, **settled), resumed, resume=True)
+    assert same(ours, weights(resumed))
+    assert epochs(whole) == epochs(resumed)

@@ -11,6 +11,7 @@ from flexdan.data import ImageRecord
 from flexdan.engine import make_autocast, resolve_precision
 from flexdan.engine.optimizers import build_optimizer, build_scheduler, one_cycle
 from flexdan.engine.setup import TrainingData, build_network, resolve_config
+from flexdan.models import EncoderUNet
 
 
 def data(size: tuple[int, int], channels: int = 3, values: str = "instances") -> TrainingData:
@@ -151,3 +152,23 @@ def test_activation_checkpointing_of_a_network_that_cannot_is_refused():
     config = resolve_config(config_from_mapping(settings)[0], data((32, 32)))
     with pytest.raises(UserError, match="activation_checkpointing is true, but monai"):
         build_network(config)
+
+
+def test_the_encoder_may_have_a_learning_rate_of_its_own():
+    network = EncoderUNet()
+    encoder, whole = (sum(one.numel() for one in part.parameters()) for part in (network.encoder, network))
+    settings = OptimizerConfig(lr=0.01, encoder_lr=0.001)
+    groups = build_optimizer(settings, network).param_groups
+    assert [group["lr"] for group in groups] == [0.01, 0.001]
+    assert [sum(one.numel() for one in group["params"]) for group in groups] == [whole - encoder, encoder]
+    assert len(build_optimizer(settings, network.decoder).param_groups) == 1
+    assert len(build_optimizer(OptimizerConfig(), network).param_groups) == 1
+
+
+def test_where_the_imagenet_weights_are_installed_they_are_taken(monkeypatch):
+    config = config_from_mapping({"sn.model_type": "EncoderUNet"})[0]
+    assert resolve_config(config, data((64, 64))).sn.encoder_weights == "imagenet"
+    monkeypatch.setattr("flexdan.engine.setup.imagenet_file", lambda name: None)
+    assert resolve_config(config, data((64, 64))).sn.encoder_weights == "none"
+    config = config_from_mapping({"sn.model_type": "EncoderUNet", "sn.encoder_weights": "imagenet"})[0]
+    assert resolve_config(config, data((64, 64))).sn.encoder_weights == "imagenet"

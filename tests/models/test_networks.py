@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from flexdan.config import SegmentationNetworkConfig, UserError
-from flexdan.models import ConcatenationFCN, ZhengSN, build_segmentation_network, count_parameters
+from flexdan.models import ConcatenationFCN, EncoderUNet, ZhengSN, build_segmentation_network, count_parameters
 from flexdan.models.blocks import block_channels, max_pool
 
 SMALL = {"first_layer_out_channels": 4, "num_fcn_blocks": 4}
@@ -22,6 +22,7 @@ NETWORKS = {
         **SMALL, block_pattern="single_run", block_depth=2, input_block_depth=2, pool_first_block=True, **channels
     ),
     "ZhengSN": small_zheng,
+    "EncoderUNet": lambda **channels: EncoderUNet(decoder_channels=(16, 8, 8, 4), **channels),
 }
 
 
@@ -51,6 +52,8 @@ def test_zheng_sn_has_the_recorded_number_of_parameters():
 def test_logits_have_the_size_of_the_image_and_every_weight_learns(name, channels, classes, size):
     torch.manual_seed(0)
     network = NETWORKS[name](input_channels=channels, output_channels=classes)
+    if name == "EncoderUNet":  # its batch norm at 1/32 of the size needs more than two pixels
+        size = (4 * size[0], 4 * size[1])
     logits = network(torch.randn(2, channels, *size))
     assert logits.shape == (2, classes, *size)
     assert logits.min() < 0  # logits, not probabilities
@@ -182,7 +185,7 @@ def test_a_network_of_the_users_own():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model_type": "ConcatFCN"}, "say one of ConcatenationFCN, ZhengSN"),
+        ({"model_type": "ConcatFCN"}, "say one of ConcatenationFCN, EncoderUNet, ZhengSN"),
         ({"model_type": "no.such.Network"}, "cannot be imported"),
         ({"model_type": "torch.nn.NoSuch"}, "cannot be imported"),
         ({"model_type": "torch.nn.Conv2d", "model_args": {"in": 3}}, "cannot be built"),

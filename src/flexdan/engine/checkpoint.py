@@ -117,7 +117,13 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
     content = load_checkpoint(checkpoint_path(Path(run), weights))
     config, _ = config_from_mapping(content["config"])
     channels, classes, size = network_shape(config)
-    network = build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
+    network = build_segmentation_network(
+        config.sn,
+        input_channels=channels,
+        num_classes=classes,
+        image_size=size,
+        normalisation=(config.data.mean, config.data.std),
+    )
     load_weights(network, content["sn"], f"the network of {run}")
     height, width = content["native_size"]
     return LoadedRun(network=network.eval(), config=config, native_size=(height, width), epoch=content["epoch"])

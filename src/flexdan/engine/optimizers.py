@@ -2,19 +2,30 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from flexdan.config import METRICS, OptimizerConfig, SchedulerConfig
+from flexdan.models import EncoderUNet
 
 Scheduler = LambdaLR | ReduceLROnPlateau
 
 
 def build_optimizer(settings: OptimizerConfig, network: nn.Module, lr: float | None = None) -> torch.optim.Optimizer:
-    """Return the optimiser of a network; `lr` goes before the learning rate of the settings."""
-    weights, momentum, how = list(network.parameters()), settings.momentum, settings.implementation
+    """Return the optimiser of a network; `lr` goes before the learning rate of the settings.
+
+    The encoder of an `EncoderUNet` is a second group, where it has a learning rate of its own.
+    """
+    momentum, how = settings.momentum, settings.implementation
+    weights: list[Any] = list(network.parameters())
+    if settings.encoder_lr is not None and isinstance(network, EncoderUNet):
+        encoder = list(network.encoder.parameters())
+        inside = set(map(id, encoder))
+        rest = [weight for weight in weights if id(weight) not in inside]
+        weights = [{"params": rest}, {"params": encoder, "lr": settings.encoder_lr}]
     implementation = {} if how == "auto" else {"foreach": how == "foreach", "fused": how == "fused"}
     optimizers = {
         "adam": torch.optim.Adam,

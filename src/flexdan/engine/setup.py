@@ -34,6 +34,7 @@ from flexdan.models import (
     build_evaluation_network,
     build_segmentation_network,
     count_parameters,
+    imagenet_file,
     recompute_activations,
 )
 from flexdan.strategies import Means, Player, Players, en_input_channels
@@ -155,6 +156,8 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
             f"augmentation.stain_jitter is {config.augmentation.stain_jitter}, but the images have "
             f"{sn.input_channels} channels: stains are in RGB images; say 0"
         )
+    if sn.model_type == "EncoderUNet" and sn.encoder_weights == "auto":
+        sn = replace(sn, encoder_weights="imagenet" if imagenet_file(sn.encoder) else "none")
     manifest = str(Path(config.data.manifest).absolute())  # so that the run can be used from another folder
     return replace(config, sn=sn, data=replace(config.data, manifest=manifest, image_size=size))
 
@@ -233,7 +236,13 @@ def build_network(config: RunConfig) -> nn.Module:
     """Build the segmentation network of a resolved configuration, its weights drawn with the seed."""
     channels, classes, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0))
-    network = build_segmentation_network(config.sn, input_channels=channels, num_classes=classes, image_size=size)
+    network = build_segmentation_network(
+        config.sn,
+        input_channels=channels,
+        num_classes=classes,
+        image_size=size,
+        normalisation=(config.data.mean, config.data.std),
+    )
     return _with_checkpointing(network, config)
 
 

@@ -14,7 +14,7 @@ from flexdan.engine.loaders import cached_gib, uses_unannotated
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.record import resume_event, rewrite_record, start_event
 from flexdan.engine.setup import TrainingData, TrainingParts
-from flexdan.models import count_parameters
+from flexdan.models import EncoderUNet, count_parameters, load_imagenet
 from flexdan.strategies import Player
 
 RUN_FILES = (  # of a run folder, as patterns
@@ -40,6 +40,8 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
     goes away then.
     """
     players = parts.players
+    if config.sn.encoder_weights == "imagenet" and isinstance(players.sn.bare, EncoderUNet):
+        load_imagenet(players.sn.bare.encoder)
     for name, player in players.items():
         if run := {"sn": config.init_sn, "en": config.init_en}[name]:
             load_initial_weights(player.bare, Path(run), name)

@@ -10,18 +10,21 @@ from flexdan.models.build import (
 )
 from flexdan.models.evaluation import FlexVGG, ZhengEN
 from flexdan.models.recompute import recompute_activations
-from flexdan.models.segmentation import ConcatenationFCN, ZhengSN
+from flexdan.models.segmentation import ConcatenationFCN, EncoderUNet, ZhengSN, imagenet_file, load_imagenet
 
 __all__ = [
     "EVALUATION_NETWORKS",
     "SEGMENTATION_NETWORKS",
     "ConcatenationFCN",
+    "EncoderUNet",
     "FlexVGG",
     "ZhengEN",
     "ZhengSN",
     "build_evaluation_network",
     "build_segmentation_network",
     "count_parameters",
+    "imagenet_file",
     "import_network_class",
+    "load_imagenet",
     "recompute_activations",
 ]

@@ -13,10 +13,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from flexdan.config import EvaluationNetworkConfig, SegmentationNetworkConfig, UserError
 from flexdan.models.evaluation import FlexVGG, ZhengEN
-from flexdan.models.segmentation import ConcatenationFCN, ZhengSN
+from flexdan.models.segmentation import ConcatenationFCN, EncoderUNet, ZhengSN
+
+Normalisation = tuple[float, float]  # mean and standard deviation with which intensities 0..1 are normalised
 
 
-def _concatenation_fcn(settings: SegmentationNetworkConfig, input_channels: int, num_classes: int) -> nn.Module:
+def _concatenation_fcn(
+    settings: SegmentationNetworkConfig, input_channels: int, num_classes: int, normalisation: Normalisation
+) -> nn.Module:
     return ConcatenationFCN(
         input_channels=input_channels,
         output_channels=num_classes,
@@ -30,8 +34,24 @@ def _concatenation_fcn(settings: SegmentationNetworkConfig, input_channels: int,
     )
 
 
-def _zheng_sn(settings: SegmentationNetworkConfig, input_channels: int, num_classes: int) -> nn.Module:
+def _zheng_sn(
+    settings: SegmentationNetworkConfig, input_channels: int, num_classes: int, normalisation: Normalisation
+) -> nn.Module:
     return ZhengSN(input_channels=input_channels, output_channels=num_classes)
+
+
+def _encoder_unet(
+    settings: SegmentationNetworkConfig, input_channels: int, num_classes: int, normalisation: Normalisation
+) -> nn.Module:
+    mean, std = normalisation
+    return EncoderUNet(
+        input_channels=input_channels,
+        output_channels=num_classes,
+        encoder=settings.encoder,
+        decoder_channels=settings.decoder_channels,
+        mean=mean,
+        std=std,
+    )
 
 
 def _flex_vgg(settings: EvaluationNetworkConfig, input_channels: int, image_size: tuple[int, int]) -> nn.Module:
@@ -60,14 +80,20 @@ EVALUATION_NETWORKS: dict[str, Callable[[EvaluationNetworkConfig, int, tuple[int
     "ZhengEN": _zheng_en,
 }
 
-SEGMENTATION_NETWORKS: dict[str, Callable[[SegmentationNetworkConfig, int, int], nn.Module]] = {
+SEGMENTATION_NETWORKS: dict[str, Callable[[SegmentationNetworkConfig, int, int, Normalisation], nn.Module]] = {
     "ConcatenationFCN": _concatenation_fcn,
+    "EncoderUNet": _encoder_unet,
     "ZhengSN": _zheng_sn,
 }
 
 
 def build_segmentation_network(
-    settings: SegmentationNetworkConfig, *, input_channels: int, num_classes: int, image_size: tuple[int, int]
+    settings: SegmentationNetworkConfig,
+    *,
+    input_channels: int,
+    num_classes: int,
+    image_size: tuple[int, int],
+    normalisation: Normalisation = (0.5, 0.25),
 ) -> nn.Module:
     """Build the segmentation network of a configuration.
 
@@ -76,6 +102,7 @@ def build_segmentation_network(
         input_channels: channels of the images.
         num_classes: number of classes, background included.
         image_size: height and width on which a network of the user's own is tried, in prediction and in training.
+        normalisation: mean and standard deviation with which the images, intensities 0..1, were normalised.
 
     Returns:
         A network that maps (N, C, H, W) images to (N, classes, H, W) logits, with fresh weights.
@@ -92,7 +119,7 @@ def build_segmentation_network(
             f"sn.model_args is {settings.model_args}: {settings.model_type} takes its arguments from the other "
             "settings of the section; model_args is for a network of your own"
         )
-    return SEGMENTATION_NETWORKS[settings.model_type](settings, input_channels, num_classes)
+    return SEGMENTATION_NETWORKS[settings.model_type](settings, input_channels, num_classes, normalisation)
 
 
 def build_evaluation_network(
