@@ -396,3 +396,14 @@ def test_an_encoder_starts_from_imagenet_and_resumes(discs, tmp_path):
     train(settings(discs, training__num_epochs=2, **settled), resumed, resume=True)
     assert same(ours, weights(resumed))
     assert epochs(whole) == epochs(resumed)
+
+
+@pytest.mark.parametrize("strategy", ["supervised", "dan"])
+def test_a_network_with_contours_trains(discs, tmp_path, strategy):
+    small = {"strategy": strategy, "sn__contour_width": 2, "en__num_fcn_blocks": 3, "en__first_layer_out_channels": 4}
+    config = settings(discs, training__num_epochs=12, optimizer__lr=0.01, data__annotated=4, **small)
+    history = train(config, tmp_path)
+    assert history[-1]["train_loss"] < 0.7 * history[0]["train_loss"]
+    assert max(row["iou_score"] for row in history) > 0.5
+    network = load_run(tmp_path).network
+    assert network(torch.zeros(1, 3, 32, 40)).shape == (1, 3, 32, 40)

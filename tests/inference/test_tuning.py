@@ -106,9 +106,9 @@ def test_the_values_are_those_of_the_pooled_metrics_and_nothing_is_measured_twic
     probabilities = [two_classes(specks((0.7 * (one > 0) + rng.normal(0, 0.1, SIZE)).clip(0, 1))) for one in truths]
     measured = []
 
-    def counted(one, settings):
+    def counted(one, settings, contours):
         measured.append(settings)
-        return to_instances(one, settings)
+        return to_instances(one, settings, contours)
 
     monkeypatch.setattr(tuning, "to_instances", counted)
     best, tried = tune(probabilities, truths)

@@ -117,7 +117,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         tune_run(options, network)
     manifest, records, left_out = find_records(options.split, options.manifest, network)
     folder = run_folder(options)
-    settings, source = postprocessing_settings(options, folder)
+    settings, source = postprocessing_settings(options, folder, network.contours)
     scores, examples = _measure(network, records, settings, options)
     figures = {
         "split": options.split,
@@ -222,6 +222,7 @@ def _measure(
         std=data.std,
         num_classes=network.num_classes,
         batch_size=network.config.training.batch_size,
+        contours=network.contours,
         autocast=network.autocast,
         device=network.device,
         track=bar("network's size"),
@@ -235,10 +236,10 @@ def _measure(
         track=bar("full resolution"),
     )
     for one, confusion in zip(segmented, small.counts, strict=True):
-        found = to_instances(one.probabilities, settings)
+        found = to_instances(one.probabilities, settings, network.contours)
         counts.append(
             named("network_size", pixel_counts(confusion.numpy()))
-            | count_probabilities(one)
+            | count_probabilities(one, network.contours)
             | count_objects(one.classes, one.objects, found, options.spacing)
         )
         examples.visit(one.record, one.pixels, one.objects, found)

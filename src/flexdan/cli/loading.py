@@ -50,7 +50,7 @@ class Segmenter:
         image_size: height and width of its input.
         device: where it is.
         autocast: makes the context of a forward pass.
-        segment: image uint8 (H, W, C) to probabilities float32 (K, H, W).
+        segment: image uint8 (H, W, C) to probabilities float32 (K, H, W), or (K + 1, H, W) with contours.
     """
 
     network: "nn.Module"
@@ -63,6 +63,11 @@ class Segmenter:
     device: "torch.device"
     autocast: Callable[[], AbstractContextManager]
     segment: "Callable[[np.ndarray], np.ndarray]"
+
+    @property
+    def contours(self) -> bool:
+        """Whether the network has one more class, of the contours of objects."""
+        return self.config.sn.contour_width > 0
 
 
 def weights_name(options: argparse.Namespace) -> str:

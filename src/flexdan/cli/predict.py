@@ -12,6 +12,7 @@ from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, 
 from flexdan.cli.parser import describe
 from flexdan.cli.postprocessing import (
     add_postprocessing_options,
+    check_postprocessing,
     given_postprocessing,
     option_name,
     postprocessing_settings,
@@ -78,7 +79,7 @@ def run(argv: list[str]) -> int:
     for kind in options.save:
         check_folder(options.output / kind)
     weights_name(options)
-    settings = _settings_of_objects(options)
+    _check_postprocessing(options)
     import torch
 
     from flexdan.cli.progress import track
@@ -90,6 +91,7 @@ def run(argv: list[str]) -> int:
         raise UserError(
             f"--mask-format is binary, but the network has {network.num_classes} classes: say index or auto"
         )
+    settings = _settings_of_objects(options, network)
     failed, start = [], time.monotonic()
     for image, name in track(todo, "images"):
         try:
@@ -198,20 +200,22 @@ def _is_complete(name: Path, options: argparse.Namespace) -> bool:
     return all(any(path.exists() for path in files) for files in _files(name, options).values())
 
 
-def _settings_of_objects(options: argparse.Namespace) -> "PostprocessingConfig | None":
-    """Return how objects are made, and say it; None where none are asked for.
+def _check_postprocessing(options: argparse.Namespace) -> None:
+    """Raise a `UserError` if there are options for objects that do not fit, or no objects are to be saved."""
+    if set(options.save) & set(OF_OBJECTS):
+        check_postprocessing(options, run_folder(options))
+    elif given := given_postprocessing(options):
+        raise UserError(
+            f"{', '.join(map(option_name, given))}: post-processing makes objects, but --save names neither "
+            f"{' nor '.join(OF_OBJECTS)}; masks and outlines show the most probable class of each pixel"
+        )
 
-    Raises:
-        UserError: if there are options for it, but no objects are to be saved.
-    """
+
+def _settings_of_objects(options: argparse.Namespace, network: Segmenter) -> "PostprocessingConfig | None":
+    """Return how objects are made, and say it; None where none are asked for."""
     if not set(options.save) & set(OF_OBJECTS):
-        if given := given_postprocessing(options):
-            raise UserError(
-                f"{', '.join(map(option_name, given))}: post-processing makes objects, but --save names neither "
-                f"{' nor '.join(OF_OBJECTS)}; masks and outlines show the most probable class of each pixel"
-            )
         return None
-    settings, source = postprocessing_settings(options, run_folder(options))
+    settings, source = postprocessing_settings(options, run_folder(options), network.contours)
     print(f"objects: {settings} ({'from the ' + source if source != 'default' else source})")
     return settings
 
@@ -225,17 +229,17 @@ def _predict_one(
 ) -> None:
     """Segment one image and write what is to be saved."""
     from flexdan.data import read_image
-    from flexdan.inference import to_instances
+    from flexdan.inference import class_probabilities, to_instances
 
     pixels = read_image(image, network.channels, network.config.data.intensity)
     probabilities = network.segment(pixels)  # (K, H, W)
-    instances = to_instances(probabilities, settings) if settings else None
+    instances = to_instances(probabilities, settings, network.contours) if settings else None
     for kind, files in _files(name, options).items():
         write_result(
             kind,
             files,
             pixels=pixels,
-            probabilities=probabilities,
+            probabilities=class_probabilities(probabilities, network.contours),
             instances=instances,
             binary=network.num_classes == 2 and options.mask_format != "index",
         )

@@ -45,7 +45,9 @@ def tune_run(options: argparse.Namespace, network: Segmenter) -> None:
         objects = objects + (0 if (one.objects == 0).any() else 1)
         truths.append(np.where(one.classes == IGNORE, -1, objects).astype(np.int32))
     _tell_change(options, manifest)
-    settings, trials = tune(probabilities, truths, options.tune_metric, track=bar("post-processing"))
+    settings, trials = tune(
+        probabilities, truths, options.tune_metric, contours=network.contours, track=bar("post-processing")
+    )
     values = {trial.settings: trial.value for trial in trials}
     tuning = Tuning(
         split=data.val_split,

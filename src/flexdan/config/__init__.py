@@ -5,10 +5,17 @@ from flexdan.config.data import IGNORE, AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
 from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file, typed_settings
-from flexdan.config.postprocessing import PostprocessingConfig, Tuning, read_postprocessing, write_postprocessing
+from flexdan.config.postprocessing import (
+    PostprocessingConfig,
+    Tuning,
+    read_postprocessing,
+    usual_postprocessing,
+    write_postprocessing,
+)
 from flexdan.config.run import (
     RunConfig,
     changed_settings,
+    network_outputs,
     network_shape,
     setting_values,
     to_dict,
@@ -36,6 +43,7 @@ __all__ = [
     "add_settings",
     "changed_settings",
     "config_from_mapping",
+    "network_outputs",
     "network_shape",
     "parse_command",
     "read_postprocessing",
@@ -44,6 +52,7 @@ __all__ = [
     "to_dict",
     "to_yaml",
     "typed_settings",
+    "usual_postprocessing",
     "with_settings",
     "write_postprocessing",
 ]

@@ -66,7 +66,7 @@ LOG_VALUES = {  # our name -> value in the log (lower case) -> our value
     "adversarial.en_criterion": {"bceloss": "binary_cross_entropy"},
 }
 
-MAY_BE_NULL = {"adversarial.en_lr"}
+MAY_BE_NULL = {"adversarial.en_lr", "optimizer.encoder_lr"}
 
 
 def setting_names(section: type = RunConfig, prefix: str = "") -> Iterator[str]:

@@ -18,6 +18,8 @@ class SegmentationNetworkConfig:
             output_channels excepted, apply to ConcatenationFCN, the last three to EncoderUNet.
         input_channels: channels of the images; auto: as the manifest says.
         output_channels: number of classes, background included; auto: as the manifest says.
+        contour_width: the network tells the contours of objects, so many pixels wide at its image size, from their
+            insides, as one more class: touching objects can be told apart; 0: it does not.
         input_block_depth: convolutions before the first FCN block.
         num_fcn_blocks: FCN blocks; the outputs of the last three are joined.
         block_depth: convolutions in each FCN block.
@@ -36,6 +38,7 @@ class SegmentationNetworkConfig:
     model_args: dict[str, Any] = field(default_factory=dict)
     input_channels: int | Literal["auto"] = "auto"
     output_channels: int | Literal["auto"] = "auto"
+    contour_width: int = 0
     input_block_depth: int = 1
     num_fcn_blocks: int = 5
     block_depth: int = 1
@@ -51,6 +54,7 @@ class SegmentationNetworkConfig:
         lowest = {
             "input_channels": 1,
             "output_channels": 2,
+            "contour_width": 0,
             "input_block_depth": 1,
             "num_fcn_blocks": 3,
             "block_depth": 1,

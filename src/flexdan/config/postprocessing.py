@@ -4,7 +4,7 @@ They are no settings of the training: `flexdan evaluate --tune-postprocessing` f
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -31,18 +31,21 @@ class PostprocessingConfig:
         fill_holes: fill what lies inside of an object.
         min_size: objects of fewer pixels, at full resolution, are removed; 0: none.
         split: how touching objects are parted; none: they stay one; distance: at the necks of their shape; marker:
-            between regions of high foreground probability.
+            between regions of high foreground probability; contour: at the contours that a network with
+            sn.contour_width sees.
         split_depth: for distance: how many pixels narrower, from its middle to its edge, the neck must be than both
             parts; the larger, the fewer are parted.
         marker_threshold: for marker: regions with a foreground probability above it are the middles of objects.
+        inside_threshold: for contour: regions where the probability of the inside is above it are the middles.
     """
 
     threshold: float = 0.5
     fill_holes: bool = False
     min_size: int = 0
-    split: Literal["none", "distance", "marker"] = "none"
+    split: Literal["none", "distance", "marker", "contour"] = "none"
     split_depth: float = 2.0
     marker_threshold: float = 0.8
+    inside_threshold: float = 0.5
 
     def __post_init__(self):
         if not 0 < self.threshold < 1:
@@ -56,6 +59,8 @@ class PostprocessingConfig:
             raise UserError(f"split_depth is {self.split_depth}: it must be above 0 pixels")
         if not 0 < self.marker_threshold < 1:
             raise UserError(f"marker_threshold is {self.marker_threshold}: it is a probability, above 0 and below 1")
+        if not 0 < self.inside_threshold < 1:
+            raise UserError(f"inside_threshold is {self.inside_threshold}: it is a probability, above 0 and below 1")
         if self.split == "marker" and self.marker_threshold <= self.threshold:
             raise UserError(
                 f"marker_threshold is {self.marker_threshold}, but threshold is {self.threshold}: the middles of "
@@ -68,10 +73,16 @@ class PostprocessingConfig:
             "none": "touching objects stay one",
             "distance": f"parted at necks deeper than {self.split_depth:g} pixels",
             "marker": f"parted between regions above {self.marker_threshold:g}",
+            "contour": f"parted at contours, between insides above {self.inside_threshold:g}",
         }
         words = [f"threshold {self.threshold:g}", *(["holes filled"] * self.fill_holes)]
         words += [f"at least {self.min_size} pixels"] if self.min_size else []
         return ", ".join([*words, parting[self.split]])
+
+
+def usual_postprocessing(contours: bool) -> PostprocessingConfig:
+    """Return the post-processing of a run that keeps none, by whether its network has a class for contours."""
+    return PostprocessingConfig(split="contour" if contours else "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +148,14 @@ def read_postprocessing(run: Path) -> tuple[PostprocessingConfig, Tuning] | None
 
 
 def _checked(kind: type, values: Any, what: str) -> dict[str, Any]:
-    """Return the values if they are exactly the fields of a dataclass, each of its type."""
+    """Return the values if they are fields of a dataclass, all that have no default, each of its type."""
     names = [field.name for field in fields(kind)]
-    if not isinstance(values, dict) or set(values) != set(names):
+    needed = {field.name for field in fields(kind) if field.default is MISSING}  # files of before lack newer settings
+    if not isinstance(values, dict) or not needed <= set(values) <= set(names):
         raise UserError(f"{what} must hold {', '.join(names)}, and nothing else")
-    for name, kind_of_value in get_type_hints(kind).items():
-        value = values[name]
+    types_of = get_type_hints(kind)
+    for name, value in values.items():
+        kind_of_value = types_of[name]
         types, words = _VALUES.get(kind_of_value, _VALUES[str])
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise UserError(f"{name} is {value!r}: it must be {words}")

@@ -138,3 +138,8 @@ def network_shape(config: RunConfig) -> tuple[int, int, tuple[int, int]]:
     assert classes != "auto", "a resolved configuration names its classes"
     assert size != "auto", "a resolved configuration names its image size"
     return channels, classes, size
+
+
+def network_outputs(config: RunConfig) -> int:
+    """Return the channels of the logits of a resolved configuration: one more than classes where contours are one."""
+    return network_shape(config)[1] + (config.sn.contour_width > 0)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from flexdan.config import IGNORE, UserError
+from flexdan.data.contours import mark_contours
 from flexdan.data.images import read_image, read_mask
 from flexdan.data.manifest import ImageRecord
 from flexdan.data.masks import MaskValues
@@ -83,6 +84,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         channels: of the network's input.
         intensity: how types other than 8 bit become bytes.
         cache_bytes: keep as many decoded images as fit into this.
+        contour_width: mark the contours of objects, so many pixels wide at that size, see `mark_contours`; 0: no.
         track: wraps the filling of the cache, for a progress bar.
 
     Raises:
@@ -97,12 +99,14 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         channels: int,
         intensity: Literal["range", "percentile"] = "percentile",
         cache_bytes: int = 0,
+        contour_width: int = 0,
         track: Track = iter,
     ):
         self.records = list(records)
         self.image_size = image_size
         self.channels = channels
         self.intensity: Literal["range", "percentile"] = intensity
+        self.contour_width = contour_width
         bytes_each = image_size[0] * image_size[1] * (channels + 1)
         self.num_cached = min(len(self.records), cache_bytes // bytes_each)
         self._cache = [self._load(index) for index in track(range(self.num_cached))]
@@ -116,13 +120,24 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
     def _load(self, index: int) -> tuple[Tensor, Tensor]:
         record = self.records[index]
         if record.annotated:
-            pixels, classes = load_pair(record, self.channels, self.intensity)
-            target = resize_mask(classes, self.image_size)
+            pixels, target = self._load_annotated(record)
         else:
             pixels = read_image(record.image, self.channels, self.intensity)
             target = np.full(self.image_size, IGNORE, dtype=np.uint8)
         image = resize_image(pixels, self.image_size)
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(target))
+
+    def _load_annotated(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
+        """Read an image at its own size, and its target at the network's."""
+        if not self.contour_width:
+            pixels, classes = load_pair(record, self.channels, self.intensity)
+            return pixels, resize_mask(classes, self.image_size)
+        classes, objects = load_objects(record)
+        pixels = read_image(record.image, self.channels, self.intensity)
+        check_sizes(record, classes, pixels)
+        return pixels, mark_contours(
+            resize_mask(classes, self.image_size), resize_mask(objects, self.image_size), self.contour_width
+        )
 
 
 class EpochSampler(Sampler[int]):

@@ -30,11 +30,11 @@ def resize_mask(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     as that of `resize_image`.
 
     Args:
-        classes: uint8 (H, W).
+        classes: integers (H, W), or objects.
         size: new height and width.
 
     Returns:
-        uint8 (h, w).
+        (h, w), of the same type.
     """
     rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, classes.shape, strict=True))
     return classes[rows[:, None], columns]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from flexdan import __version__
-from flexdan.config import RunConfig, UserError, config_from_mapping, network_shape, to_dict
+from flexdan.config import RunConfig, UserError, config_from_mapping, network_outputs, network_shape, to_dict
 from flexdan.config.files import atomic_path
 from flexdan.models import build_segmentation_network
 
@@ -116,11 +116,11 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
     """
     content = load_checkpoint(checkpoint_path(Path(run), weights))
     config, _ = config_from_mapping(content["config"])
-    channels, classes, size = network_shape(config)
+    channels, _, size = network_shape(config)
     network = build_segmentation_network(
         config.sn,
         input_channels=channels,
-        num_classes=classes,
+        num_classes=network_outputs(config),
         image_size=size,
         normalisation=(config.data.mean, config.data.std),
     )

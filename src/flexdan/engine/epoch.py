@@ -13,6 +13,7 @@ from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
 from flexdan.config import IGNORE, RunConfig, network_shape
+from flexdan.data.contours import contour_targets
 from flexdan.data.dataset import epoch_seed
 from flexdan.data.tensors import to_tensor
 from flexdan.engine.progress import TrainingProgress
@@ -79,6 +80,8 @@ def _to_input(
     rest = classes.new_full((len(pixels) - len(classes), *classes.shape[1:]), IGNORE)
     generator = torch.Generator().manual_seed(seed)
     images, targets = parts.augmentation(pixels.movedim(-1, 1), torch.cat([classes, rest]), generator)
+    if config.sn.contour_width:
+        targets = contour_targets(targets, network_shape(config)[1])
     images = (images - config.data.mean) / config.data.std
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     return images.contiguous(memory_format=layout), targets
@@ -120,6 +123,7 @@ def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress
         batches(),
         num_classes=network_shape(config)[1],
         loss=parts.means.criterion,
+        contours=config.sn.contour_width > 0,
         autocast=parts.means.autocast,
         device=device,
     )

@@ -86,6 +86,7 @@ def make_dataset(
         channels=channels,
         intensity=config.data.intensity,
         cache_bytes=int(cache_gib * 2**30),
+        contour_width=config.sn.contour_width,
         track=track,
     )
 

@@ -12,7 +12,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 from torch.utils.data import DataLoader
 
-from flexdan.config import RunConfig, UserError, network_shape
+from flexdan.config import RunConfig, UserError, network_outputs, network_shape
 from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
 from flexdan.data.dataset import Track, epoch_seed
@@ -234,12 +234,12 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
 
 def build_network(config: RunConfig) -> nn.Module:
     """Build the segmentation network of a resolved configuration, its weights drawn with the seed."""
-    channels, classes, size = network_shape(config)
+    channels, _, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0))
     network = build_segmentation_network(
         config.sn,
         input_channels=channels,
-        num_classes=classes,
+        num_classes=network_outputs(config),
         image_size=size,
         normalisation=(config.data.mean, config.data.std),
     )
@@ -248,9 +248,9 @@ def build_network(config: RunConfig) -> nn.Module:
 
 def build_en(config: RunConfig) -> nn.Module:
     """Build the evaluation network of a resolved configuration, its weights drawn with the seed."""
-    channels, classes, size = network_shape(config)
+    channels, _, size = network_shape(config)
     torch.manual_seed(epoch_seed(config.seed, 0, 2))
-    inputs = en_input_channels(channels, classes, config.adversarial.en_input)
+    inputs = en_input_channels(channels, network_outputs(config), config.adversarial.en_input)
     return _with_checkpointing(build_evaluation_network(config.en, input_channels=inputs, image_size=size), config)
 
 

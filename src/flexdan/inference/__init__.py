@@ -1,5 +1,6 @@
 """Using a network: evaluation and prediction."""
 
+from flexdan.inference.contours import class_probabilities, fold_contours
 from flexdan.inference.evaluate import (
     EvaluationResult,
     Segmented,
@@ -21,12 +22,14 @@ __all__ = [
     "FlipMean",
     "Segmented",
     "TuningTrial",
+    "class_probabilities",
     "count_classes",
     "count_objects",
     "count_probabilities",
     "evaluate_batches",
     "evaluate_network_size",
     "evaluation_mode",
+    "fold_contours",
     "named",
     "predict_image",
     "segment_records",

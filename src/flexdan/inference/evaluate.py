@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from flexdan.config import IGNORE
 from flexdan.data import ImageRecord
+from flexdan.data.contours import contour_targets, without_contours
 from flexdan.data.dataset import SegmentationDataset, Track, check_sizes, load_objects, make_loader
 from flexdan.data.images import read_image
 from flexdan.data.tensors import to_tensor
+from flexdan.inference.contours import class_probabilities, fold_contours
 from flexdan.inference.predict import evaluation_mode
 from flexdan.metrics import (
     calibration_counts,
@@ -53,6 +55,7 @@ def evaluate_batches(
     *,
     num_classes: int,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    contours: bool = False,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     device: torch.device | str = "cpu",
 ) -> EvaluationResult:
@@ -60,9 +63,11 @@ def evaluate_batches(
 
     Args:
         network: images (N, C, H, W) to logits (N, K, H, W); in evaluation mode meanwhile, as before afterwards.
-        batches: normalised images, float (N, C, H, W), and classes, long (N, H, W) with `IGNORE`.
+        batches: normalised images, float (N, C, H, W), and classes, long (N, H, W) with `IGNORE`, contours marked or
+            not.
         num_classes: K, background included.
         loss: of logits and classes, a scalar; it sees float32 logits, outside of autocast.
+        contours: whether the network has one more class, of contours.
         autocast: makes the context of each forward pass.
         device: where the network is.
 
@@ -77,10 +82,12 @@ def evaluate_batches(
             with autocast():
                 logits = network(images.to(device, non_blocking=True))  # (N, K, H, W)
             logits = logits.float()
-            batch = confusion_counts(logits.argmax(1), targets, num_classes, IGNORE).cpu()
+            classes = (fold_contours(logits.softmax(1)) if contours else logits).argmax(1)
+            batch = confusion_counts(classes, without_contours(targets), num_classes, IGNORE).cpu()
             counts.append(batch)
             if loss is not None and (pixels := int(batch.sum())):
-                loss_sum += float(loss(logits, targets)) * pixels
+                wanted = contour_targets(targets, num_classes) if contours else targets
+                loss_sum += float(loss(logits, wanted)) * pixels
     return EvaluationResult(_stack(counts, num_classes), loss_sum)
 
 
@@ -95,6 +102,7 @@ def evaluate_network_size(
     std: float,
     num_classes: int,
     batch_size: int,
+    contours: bool = False,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     device: torch.device | str = "cpu",
     track: Track = iter,
@@ -113,6 +121,7 @@ def evaluate_network_size(
         std: divides them after that.
         num_classes: K, background included.
         batch_size: images per forward pass.
+        contours: whether the network has one more class, of contours.
         autocast: makes the context of each forward pass.
         device: where the network is.
         track: wraps the sequence of batches, for a progress bar.
@@ -120,7 +129,9 @@ def evaluate_network_size(
     dataset = SegmentationDataset(records, image_size=image_size, channels=channels, intensity=intensity)
     loader = make_loader(dataset, batch_size=batch_size)
     batches = ((to_tensor(images.to(device), mean, std), targets.long()) for images, targets in track(loader))
-    return evaluate_batches(network, batches, num_classes=num_classes, autocast=autocast, device=device)
+    return evaluate_batches(
+        network, batches, num_classes=num_classes, contours=contours, autocast=autocast, device=device
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +143,7 @@ class Segmented:
         pixels: uint8 (H, W, C).
         classes: as annotated, uint8 (H, W), `IGNORE` where a pixel does not count.
         objects: as annotated, integers (H, W), 0 is background.
-        probabilities: of the classes, float32 (K, H, W).
+        probabilities: of the classes, and of contours where the network has them, float32 (K or K + 1, H, W).
     """
 
     record: ImageRecord
@@ -175,11 +186,11 @@ def count_classes(found: np.ndarray, classes: np.ndarray, num_classes: int) -> d
     return named("full_resolution", pixel_counts(confusion[0].numpy()))
 
 
-def count_probabilities(one: Segmented) -> dict[str, float]:
+def count_probabilities(one: Segmented, contours: bool = False) -> dict[str, float]:
     """Count the pixels of an image by true and most probable class, and by confidence: "LEVEL.COUNT" as in `Scores`."""
-    predicted = one.probabilities.argmax(0)
-    return count_classes(predicted, one.classes, len(one.probabilities)) | named(
-        "calibration", calibration_counts(one.probabilities, one.classes)
+    probabilities = class_probabilities(one.probabilities, contours)
+    return count_classes(probabilities.argmax(0), one.classes, len(probabilities)) | named(
+        "calibration", calibration_counts(probabilities, one.classes)
     )
 
 

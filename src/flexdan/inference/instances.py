@@ -4,7 +4,8 @@ Touching objects are parted by watershed, flooding by priority (Beucher and Lant
 middles of objects are the maxima of the distance to the edge that stand out by a depth: their dynamic (Grimaud 1992),
 which gives the middles of the h-maxima transform too (Soille, Morphological Image Analysis, 2nd edition 2003, section
 6.3.4). One flooding from all maxima, whose basins are then joined over their saddles, takes a fraction of the time of
-that transform. By probability, the middles are regions above a second threshold.
+that transform. By probability, the middles are regions above a second threshold; by contours, those whose probability
+of the inside is above one (Chen et al. 2016, DCAN).
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from flexdan.config import PostprocessingConfig
 NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # rows and columns to four of the eight: each pair of pixels once
 
 
-def to_instances(probabilities: np.ndarray, settings: PostprocessingConfig) -> np.ndarray:
+def to_instances(probabilities: np.ndarray, settings: PostprocessingConfig, contours: bool = False) -> np.ndarray:
     """Return the objects in an image.
 
     In this order: foreground is what has a probability above the threshold, each pixel of it of its most probable
@@ -30,19 +31,25 @@ def to_instances(probabilities: np.ndarray, settings: PostprocessingConfig) -> n
     Args:
         probabilities: float (K, H, W), background first; the classes of a pixel add up to 1.
         settings: of the post-processing.
+        contours: whether the last of the K is that of contours: they are foreground, of the class that is most probable
+            inside.
 
     Returns:
         int32 (H, W): 0 is background, objects are 1..n without a gap; no object has pixels of two classes.
 
     Raises:
-        ValueError: if the probabilities are not (K, H, W) with at least two classes.
+        ValueError: if the probabilities are not (K, H, W) with at least two classes, or if parting by contours is asked
+            for where there are none.
     """
-    if probabilities.ndim != 3 or len(probabilities) < 2:
+    if probabilities.ndim != 3 or len(probabilities) < 2 + contours:
         raise ValueError(f"probabilities are {probabilities.shape}: they must be (K, H, W) with K at least 2")
+    if settings.split == "contour" and not contours:
+        raise ValueError("objects cannot be parted by contours: the network has no class for them")
     foreground = _foreground(probabilities)
+    insides = probabilities[1:-1] if contours else probabilities[1:]
     classes = (foreground > settings.threshold).astype(np.uint8)
-    if len(probabilities) > 2:
-        classes *= probabilities[1:].argmax(0).astype(np.uint8) + np.uint8(1)
+    if len(insides) > 1:
+        classes *= insides.argmax(0).astype(np.uint8) + np.uint8(1)
     if settings.fill_holes:
         classes = _fill_holes(classes)
     labels = np.zeros(classes.shape, np.int32)
@@ -52,6 +59,8 @@ def to_instances(probabilities: np.ndarray, settings: PostprocessingConfig) -> n
             parts = _part_by_distance(inside, settings.split_depth)
         elif settings.split == "marker":
             parts = _part_by_markers(inside, foreground, settings.marker_threshold)
+        elif settings.split == "contour":
+            parts = _part_by_markers(inside, insides.sum(0), settings.inside_threshold)
         else:
             parts = _regions(inside)
         labels[inside] = parts[inside] + labels.max(initial=0)
@@ -145,10 +154,11 @@ def _join(heights: np.ndarray, saddles: Iterator[tuple[float, int, int]], depth:
     return np.array([highest(basin) for basin in range(len(heights))])
 
 
-def _part_by_markers(inside: np.ndarray, foreground: np.ndarray, threshold: float) -> np.ndarray:
+def _part_by_markers(inside: np.ndarray, middles: np.ndarray, threshold: float) -> np.ndarray:
     """Part regions between their parts of high probability; a region without one stays whole: labels (H, W)."""
-    markers = _regions(inside & (foreground > threshold))
-    parts = watershed(-foreground, markers, mask=inside, connectivity=2)
+    middles = middles.astype(np.float32)
+    markers = _regions(inside & (middles > threshold))
+    parts = watershed(-middles, markers, mask=inside, connectivity=2)
     return np.where(parts > 0, parts, _regions(inside) + markers.max(initial=0))
 
 

@@ -20,6 +20,8 @@ THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7)
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.35)  # of the median area of a true object
 DEPTHS = (0.4, 0.2, 0.1, 0.05)  # of the radius of a disc of that area
 MARKERS = (0.8, 0.9, 0.7, 0.95, 0.6)
+INSIDES = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8)
+PARTING = {"distance": "split_depth", "marker": "marker_threshold", "contour": "inside_threshold"}
 Changes = Mapping[str, Any]
 
 
@@ -36,6 +38,7 @@ def tune(
     truths: Sequence[np.ndarray],
     objective: str = OBJECTIVE,
     start: PostprocessingConfig | None = None,
+    contours: bool = False,
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> tuple[PostprocessingConfig, list[TuningTrial]]:
     """Return the post-processing with the best objective, pooled over the objects of all images.
@@ -49,6 +52,7 @@ def tune(
         truths: true objects of each image, integers (H, W), 0 is background, below 0 does not count.
         objective: a metric of `object_metrics`, or several with a plus between them, whose mean counts.
         start: where to begin; None: the defaults.
+        contours: whether the last of the K is that of contours.
         track: wraps the steps of a round, for a progress bar.
 
     Returns:
@@ -58,14 +62,16 @@ def tune(
         UserError: if the objective is unknown, or no image has an object.
     """
     measure, sign = _objective(objective)
-    steps = [(grid, changes) for grid in _grids(_median_area(truths)) for changes in grid]
+    steps = [(grid, changes) for grid in _grids(_median_area(truths), contours) for changes in grid]
     tried: dict[PostprocessingConfig, TuningTrial] = {}
 
     def attempt(settings: PostprocessingConfig) -> TuningTrial:
         if settings not in tried:
             counts = [
                 object_counts(
-                    np.maximum(truth, 0), to_instances(one, settings) * (truth >= 0), distances="hausdorff" in objective
+                    np.maximum(truth, 0),
+                    to_instances(one, settings, contours) * (truth >= 0),
+                    distances="hausdorff" in objective,
                 )
                 for one, truth in zip(probabilities, truths, strict=True)
             ]
@@ -130,12 +136,11 @@ def _median_area(truths: Sequence[np.ndarray]) -> float:
     return float(np.median(np.concatenate(areas)))
 
 
-def _grids(area: float) -> list[list[Changes]]:
+def _grids(area: float, contours: bool) -> list[list[Changes]]:
     """Return what is tried of each coordinate, the simplest first.
 
     The threshold comes last: earlier, it would make up for objects that are not parted yet, and stay there.
     """
-    usual = PostprocessingConfig()
     radius = math.sqrt(area / math.pi)
     sizes = dict.fromkeys([0, *(round(share * area) for share in SIZES)])
     depths = dict.fromkeys(float(max(1, round(share * radius))) for share in DEPTHS)
@@ -143,23 +148,24 @@ def _grids(area: float) -> list[list[Changes]]:
         [{"fill_holes": value} for value in (False, True)],
         [{"min_size": value} for value in sizes],
         [
-            _parting("none", usual.split_depth, usual.marker_threshold),
-            *(_parting("distance", value, usual.marker_threshold) for value in depths),
-            *(_parting("marker", usual.split_depth, value) for value in MARKERS),
+            _parting("none"),
+            *(_parting("contour", inside_threshold=value) for value in INSIDES * contours),
+            *(_parting("distance", split_depth=value) for value in depths),
+            *(_parting("marker", marker_threshold=value) for value in MARKERS),
         ],
         [{"threshold": value} for value in THRESHOLDS],
     ]
 
 
-def _parting(split: str, depth: float, marker_threshold: float) -> Changes:
-    return {"split": split, "split_depth": depth, "marker_threshold": marker_threshold}
+def _parting(split: str, **thresholds: float) -> Changes:
+    usual = PostprocessingConfig()
+    return {"split": split} | {name: getattr(usual, name) for name in PARTING.values()} | thresholds
 
 
 def _without_idle(settings: PostprocessingConfig) -> PostprocessingConfig:
     """Give settings without effect their default, so that what does the same is the same."""
     usual = PostprocessingConfig()
-    idle = {"distance": "marker_threshold", "marker": "split_depth"}
-    names = [name for split, name in idle.items() if settings.split in ("none", split)]
+    names = [name for split, name in PARTING.items() if settings.split != split]
     return replace(settings, **{name: getattr(usual, name) for name in names})
 
 

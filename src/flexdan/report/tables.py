@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from flexdan.config import PostprocessingConfig, read_postprocessing
+from flexdan.config import read_postprocessing, usual_postprocessing
 from flexdan.report.facts import NONE, many
-from flexdan.report.run import Evaluation, Run
+from flexdan.report.run import Evaluation, Run, pick
 
 NAMES = {  # of the numbers of an epoch, in the order of the table
     "epoch": "epoch",
@@ -151,7 +151,7 @@ def outdated(evaluation: Evaluation, run: Run) -> str:
     used = evaluation.figures.get("postprocessing")
     if not isinstance(used, dict) or used.get("source") not in ("default", "run"):  # it was asked for by options
         return ""
-    kept = read_postprocessing(run.folder)
-    if asdict(kept[0] if kept else PostprocessingConfig()) == used["settings"]:
+    kept, contours = read_postprocessing(run.folder), bool(pick(run.start, "config", "sn", "contour_width"))
+    if asdict(kept[0] if kept else usual_postprocessing(contours)) == used["settings"]:
         return ""
     return f"evaluation {evaluation.name} has objects of another post-processing than the run keeps now"

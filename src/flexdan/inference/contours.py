@@ -1,0 +1,28 @@
+"""Probabilities of a network that has a class for the contours of objects."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def fold_contours(probabilities: Tensor) -> Tensor:
+    """Return the probabilities of the classes alone: each gets its share of that of the contours.
+
+    A contour is shared out among the foreground classes as their own probabilities there are: with one of them, it
+    gets all of it.
+
+    Args:
+        probabilities: (N, K + 1, H, W) of background, the insides of K - 1 classes, and contours.
+
+    Returns:
+        (N, K, H, W), adding up to what was given.
+    """
+    inside, contours = probabilities[:, 1:-1], probabilities[:, -1:]
+    tiny = torch.finfo(probabilities.dtype).tiny  # shares out evenly where no class has a part
+    share = (inside + tiny) / (inside + tiny).sum(1, keepdim=True)
+    return torch.cat([probabilities[:, :1], inside + contours * share], dim=1)
+
+
+def class_probabilities(probabilities: np.ndarray, contours: bool) -> np.ndarray:
+    """Return the probabilities of the classes (K, H, W) of an image, whether or not contours are one more class."""
+    return fold_contours(torch.from_numpy(probabilities)[None])[0].numpy() if contours else probabilities

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from flexdan.config import IGNORE, PostprocessingConfig
+from flexdan.data.contours import CONTOUR
+from flexdan.inference import class_probabilities, evaluate_batches, fold_contours, to_instances, tune
+
+CONTOURS = PostprocessingConfig(split="contour")
+
+
+def touching(gap: int = 1) -> np.ndarray:
+    """Return probabilities (3, 12, 21) of two squares that touch, parted by a contour so many pixels wide."""
+    inside, contour = np.zeros((12, 21)), np.zeros((12, 21))
+    inside[2:10, 2:19] = 1
+    middle = slice(10 - gap // 2, 10 - gap // 2 + gap)
+    inside[2:10, middle], contour[2:10, middle] = 0.2, 0.8
+    return np.stack([1 - inside - contour, inside, contour]).astype(np.float32)
+
+
+def test_contours_go_to_the_classes_by_their_shares():
+    pixels = torch.tensor([[0.1, 0.3, 0.1, 0.5], [0.2, 0.0, 0.0, 0.8], [1.0, 0.0, 0.0, 0.0]]).T[None, :, None]
+    expected = torch.tensor([[0.1, 0.675, 0.225], [0.2, 0.4, 0.4], [1.0, 0.0, 0.0]]).T[None, :, None]
+    torch.testing.assert_close(fold_contours(pixels), expected)
+    torch.testing.assert_close(fold_contours(pixels).sum(1), pixels.sum(1))
+    one = touching()
+    np.testing.assert_allclose(class_probabilities(one, contours=True), [one[0], one[1] + one[2]])
+    assert class_probabilities(one, contours=False) is one
+
+
+def test_touching_objects_are_parted_at_their_contour():
+    found = to_instances(touching(), CONTOURS, contours=True)
+    assert sorted(np.unique(found)) == [0, 1, 2]
+    assert len(np.unique(found[2:10, 2:10])) == len(np.unique(found[2:10, 11:19])) == 1
+    assert (found[2:10, 2:19] > 0).all()  # the contour belongs to them
+    assert to_instances(touching(), PostprocessingConfig(), contours=True).max() == 1
+    assert (
+        to_instances(touching(), PostprocessingConfig(split="contour", inside_threshold=0.1), contours=True).max() == 1
+    )
+
+
+def test_an_object_that_is_all_contour_stays():
+    probabilities = touching()
+    probabilities[1:] = probabilities[1] * 0.3, probabilities[1] * 0.7 + probabilities[2]
+    assert to_instances(probabilities, CONTOURS, contours=True).max() == 1
+
+
+def test_classes_keep_their_objects():
+    background, first, second, contour = np.zeros((4, 6, 6), np.float32)
+    first[:, :2], second[:, 4:] = 1, 1
+    first[:, 2], second[:, 3] = 0.2, 0.2
+    contour[:, 2:4] = 0.8
+    found = to_instances(np.stack([background, first, second, contour]), CONTOURS, contours=True)
+    np.testing.assert_array_equal(found, np.repeat([[1, 1, 1, 2, 2, 2]], 6, axis=0))
+
+
+def test_a_network_without_contours_cannot_be_parted_by_them():
+    with pytest.raises(ValueError, match="no class for them"):
+        to_instances(touching()[:2], CONTOURS)
+    with pytest.raises(ValueError, match="K at least 2"):
+        to_instances(touching()[:2], CONTOURS, contours=True)
+
+
+def test_tuning_finds_the_contours():
+    truth = np.zeros((12, 21), int)
+    truth[2:10, 2:10], truth[2:10, 10:19] = 1, 2
+    best, tried = tune([touching()], [truth], contours=True)
+    assert (best.split, best.inside_threshold) == ("contour", 0.5)
+    assert max(one.value for one in tried) > tried[0].value
+    assert tune([touching()], [truth])[0].split != "contour"
+
+
+def test_validation_counts_classes_and_loses_on_contours():
+    marked = torch.tensor([[[0, 1 + CONTOUR, 1, IGNORE]]])
+    logits = torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.2, 0.9], [0.0, 3.0, 0.0], [9.0, 0.0, 0.0]]).T[None, :, None]
+    seen = []
+
+    def loss(logits, target):
+        seen.append(target)
+        return logits.sum() * 0 + 2.5
+
+    result = evaluate_batches(torch.nn.Identity(), [(logits, marked)], num_classes=2, loss=loss, contours=True)
+    assert result.counts.tolist() == [[[1, 0], [0, 2]]]  # the contour is foreground: 0.2 and 0.9 together win
+    assert seen[0].tolist() == [[[0, 2, 1, IGNORE]]]
+    assert result.loss == 2.5
