@@ -407,3 +407,31 @@ def test_a_network_with_contours_trains(discs, tmp_path, strategy):
     assert max(row["iou_score"] for row in history) > 0.5
     network = load_run(tmp_path).network
     assert network(torch.zeros(1, 3, 32, 40)).shape == (1, 3, 32, 40)
+
+
+def test_without_validation_the_last_epoch_counts(discs, tmp_path):
+    config = settings(discs, data__val_split="", training__best_metric="epoch")
+    history = train(config, tmp_path / "without")
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert not {"iou_score", "val_loss"} & set(history[-1])
+    assert load_run(tmp_path / "without").epoch == 3
+    assert same(weights(tmp_path / "without", "best"), weights(tmp_path / "without", "last"))
+    validated = train(settings(discs, training__best_metric="epoch"), tmp_path / "with")
+    assert same(weights(tmp_path / "without"), weights(tmp_path / "with"))
+    assert [row["train_loss"] for row in history] == [row["train_loss"] for row in validated]
+    assert "the weights are those of epoch 3" in (tmp_path / "with" / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, r"training\.best_metric is iou_score: say epoch"),
+        (
+            {"training__best_metric": "epoch", "scheduler__scheduler_type": "ReduceLROnPlateau"},
+            r"scheduler\.plateau_metric is val_loss: say train_loss",
+        ),
+    ],
+)
+def test_nothing_waits_for_a_validation_that_is_not_there(discs, more, message):
+    with pytest.raises(UserError, match=message):
+        settings(discs, data__val_split="", **more)

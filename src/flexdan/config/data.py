@@ -15,7 +15,8 @@ class DataConfig:
     Args:
         manifest: the manifest CSV made by `flexdan data import` or `flexdan data synthesize`.
         train_split: name of the split to train on.
-        val_split: name of the split that scores every epoch and chooses the best weights.
+        val_split: name of the split that scores every epoch and chooses the best weights; empty: there is no
+            validation, and training.best_metric must be epoch.
         annotated: how many training images keep their masks, as a count or, with a percent sign, as a share, drawn with
             the seed; empty: as the manifest says.
         image_size: height and width, in pixels, to which every image is resized for the network; auto: the median

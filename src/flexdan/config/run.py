@@ -10,7 +10,7 @@ from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
-from flexdan.config.training import LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+from flexdan.config.training import UNVALIDATED, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,21 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must be 0 or more")
+        if not self.data.val_split:
+            self._check_unvalidated()
         if self.strategy == "dan":
             self._check_adversarial()
+
+    def _check_unvalidated(self):
+        named = {"training.best_metric": self.training.best_metric}
+        if self.scheduler.scheduler_type == "ReduceLROnPlateau":
+            named["scheduler.plateau_metric"] = self.scheduler.plateau_metric
+        for name, metric in named.items():
+            if metric not in UNVALIDATED:
+                raise UserError(
+                    f"data.val_split is empty, so that nothing is validated, but {name} is {metric}: say "
+                    f"{'epoch, for the last one' if name == 'training.best_metric' else 'train_loss'}, or name a split"
+                )
 
     def _check_adversarial(self):
         if self.adversarial.freeze == "en" and not self.init_en:

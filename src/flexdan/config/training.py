@@ -13,8 +13,10 @@ METRICS = {  # every metric of an epoch that can be watched, and its better dire
     "dice": "max",
     "precision": "max",
     "recall": "max",
+    "epoch": "max",
 }
-Metric = Literal["train_loss", "val_loss", "val_acc", "iou_score", "dice", "precision", "recall"]
+Metric = Literal["train_loss", "val_loss", "val_acc", "iou_score", "dice", "precision", "recall", "epoch"]
+UNVALIDATED = ("train_loss", "epoch")  # metrics that need no validation images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ class TrainingConfig:
         channels_last: keep activations in channels-last order.
         activation_checkpointing: keep only the input of each block and compute the rest anew in the backward pass: less
             memory, equal results, about a third more time; for the networks of FlexDAN.
-        best_metric: the validation metric that chooses best.ckpt.
+        best_metric: the metric of an epoch that chooses best.ckpt, one of validation, or epoch: the last one is taken.
         early_stopping_patience: stop after so many epochs without a better best_metric; 0 is off.
         tensorboard: write TensorBoard events into the run folder.
         wandb: log the run to Weights & Biases too; needs `pip install 'flexdan[wandb]'`.

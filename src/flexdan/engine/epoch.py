@@ -105,7 +105,9 @@ def _mean(numbers: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
 
 
 def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
-    """Return loss and pooled metrics over the validation images of all processes."""
+    """Return loss and pooled metrics over the validation images of all processes; nothing where there are none."""
+    if not config.data.val_split:
+        return {}
     device = parts.accelerator.device
     for _, player in parts.players.items():
         for buffer in player.bare.buffers():  # batch norm's, of each process its own: the first one's are saved

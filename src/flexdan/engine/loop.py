@@ -128,9 +128,10 @@ def _run_epochs(
         best_row = best_epoch(history, config.training.best_metric)
         append_event(folder / "record.jsonl", end_event(reason, best_row))
         metric = config.training.best_metric
-        progress.say(
-            f"{reason}: best {metric} {best_row[metric]:.4f} in epoch {best_row['epoch']}; run folder {folder}"
-        )
+        found = f"best {metric} {best_row[metric]:.4f} in epoch {best_row['epoch']}"
+        if metric == "epoch":
+            found = f"the weights are those of epoch {best_row['epoch']}"
+        progress.say(f"{reason}: {found}; run folder {folder}")
     parts.accelerator.wait_for_everyone()  # a process that left early would break the connections of the others
     return history
 

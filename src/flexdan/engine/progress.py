@@ -84,10 +84,10 @@ class TrainingProgress:
 
 def epoch_lines(row: dict[str, Any], num_epochs: int, best: bool) -> list[str]:
     """Return the line that sums up one epoch and, where an EN takes part, one about its health."""
+    names = ("train_loss", "val_loss", "val_acc", "iou_score", "dice")
+    metrics = "  ".join(f"{name} {row[name]:.4f}" for name in names if name in row)
     lines = [
-        f"epoch {row['epoch']:>{len(str(num_epochs))}}/{num_epochs}"
-        f"  train_loss {row['train_loss']:.4f}  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}"
-        f"  iou_score {row['iou_score']:.4f}  dice {row['dice']:.4f}  lr {row['lr']:.2g}"
+        f"epoch {row['epoch']:>{len(str(num_epochs))}}/{num_epochs}  {metrics}  lr {row['lr']:.2g}"
         f"  {row['images_per_second']:.2f} images/s  {row['seconds']:.0f} s{'  best' if best else ''}"
     ]
     if "en_health" in row:

@@ -49,7 +49,7 @@ class TrainingData:
     Args:
         annotated: training images with masks.
         unannotated: training images without, or whose masks are not to be opened.
-        validation: annotated images of the validation split.
+        validation: annotated images of the validation split; none without one.
         native_size: median height and width of all training images.
     """
 
@@ -71,7 +71,7 @@ class TrainingParts:
         augmentation: random changes of a batch.
         train_loader: annotated images.
         unannotated_loader: as many batches of unannotated images, where the strategy uses them.
-        val_loader: annotated images of the validation split.
+        val_loader: annotated images of the validation split; empty without one.
         accumulate: batches for each update.
         precision: bf16 or fp32.
     """
@@ -109,10 +109,11 @@ def gather_data(config: RunConfig) -> TrainingData:
     if config.data.annotated:
         records = mark_annotated(records, config.data.annotated, split=config.data.train_split, seed=config.seed)
         train = select_split(records, config.data.train_split)
-    validation = [record for record in select_split(records, config.data.val_split) if record.annotated]
+    chosen = select_split(records, config.data.val_split) if config.data.val_split else []
+    validation = [record for record in chosen if record.annotated]
     annotated = [record for record in train if record.annotated]
     for name, chosen in ((config.data.train_split, annotated), (config.data.val_split, validation)):
-        if not chosen:
+        if name and not chosen:
             raise UserError(f"the split {name!r} of {config.data.manifest} has no annotated image: masks are needed")
     for record in [*train, *validation]:
         for file in (record.image, record.mask if record.annotated else None):

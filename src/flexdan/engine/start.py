@@ -135,7 +135,7 @@ def describe_run(
     progress.say(
         f"{config.sn.model_type}, {count_parameters(parts.players.sn.bare):,} parameters, on "
         f"{parts.accelerator.device} in {parts.precision}; {len(data.annotated)} annotated and "
-        f"{len(data.validation)} validation images at {size[0]}x{size[1]}"
+        f"{len(data.validation) or 'no'} validation images at {size[0]}x{size[1]}"
     )
     if odd := [record for record in data.annotated if _larger(record, data.native_size)]:
         progress.say(

@@ -113,7 +113,7 @@ def _selected(one: Contestant) -> tuple[State, str]:
     data, training = pick(settings, "data") or {}, pick(settings, "training") or {}
     if not {"train_split", "val_split"} <= set(data) or "best_metric" not in training:
         return "unknown", f"splits or best_metric {MISSING}"
-    best = figures["weights"] == "best"
+    best = figures["weights"] == "best" and training["best_metric"] != "epoch"  # that one is the last
     patience = training.get("early_stopping_patience")
     end = f"last epoch, as {data['val_split']} ended it" if patience else "last epoch, nothing chosen"
     chosen = f"best epoch by {training['best_metric']} on {data['val_split']}" if best else end

@@ -90,7 +90,7 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
     if best is None:
         return []
     names = ("iou_score", "dice", "val_acc", "precision", "recall")
-    return [(NAMES[name], number(best.get(name))) for name in names]
+    return [(NAMES[name], number(best.get(name))) for name in names if name in best]
 
 
 def _evaluation_part(

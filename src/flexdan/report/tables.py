@@ -62,7 +62,9 @@ def verdict(run: Run) -> str:
     best = run.best
     if best is None:
         return f"No epoch has been measured yet: {run.status}"
-    by = "" if run.metric == "iou_score" else f" by {NAMES[run.metric]}"
+    if run.metric == "epoch" and best.get("iou_score") is None:
+        return f"Epoch {best['epoch']:g} of {run.num_epochs}, not validated ({run.status})"
+    by = {"iou_score": "", "epoch": ", the last one,"}.get(run.metric, f" by {NAMES[run.metric]}")
     return (
         f"Best epoch{by} {best['epoch']:g} of {run.num_epochs}: validation IoU {number(best.get('iou_score'))}, "
         f"Dice {number(best.get('dice'))} ({run.status})"
