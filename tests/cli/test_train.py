@@ -64,9 +64,10 @@ def test_resume_keeps_the_settings_of_the_run(discs, tmp_path, capsys):
     assert main([*resume, "--num_epochs", "3"]) == 0
     assert "going on after epoch 2" in capsys.readouterr().out
     assert load_run(tmp_path / "run", "last").epoch == 3
-    assert train(discs, tmp_path / "cycle") == 0
-    assert main(["train", "--resume", str(tmp_path / "cycle"), "--num_epochs", "3"]) == 2
-    assert "training.num_epochs is 3, but the run" in capsys.readouterr().err
+    for scheduler in ("OneCycle", "Cosine"):
+        assert train(discs, tmp_path / scheduler, f"--scheduler.scheduler_type={scheduler}") == 0
+        assert main(["train", "--resume", str(tmp_path / scheduler), "--num_epochs", "3"]) == 2
+        assert "training.num_epochs is 3, but the run" in capsys.readouterr().err
 
 
 def test_a_command_can_be_repeated_with_resume(discs, tmp_path, monkeypatch, capsys):

@@ -116,6 +116,7 @@ def test_model_args_take_nested_options():
         ("--data.image_size=[4, 100]", "at least 8 pixels"),
         ("--data.val_split=train", "a split of its own"),
         ("--scheduler_factor=1", "above 0 and below 1"),
+        ("--scheduler.warmup=1", "scheduler.warmup is 1.0: it must be at least 0 and below 1"),
         ("--sigma_weight=0", "adversarial.sigma_weight is 0.0"),
     ],
 )

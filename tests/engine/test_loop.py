@@ -88,11 +88,15 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(discs, tmp
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-@pytest.mark.parametrize("scheduler", ["OneCycle", "ReduceLROnPlateau", "none"])
-def test_a_run_killed_in_an_epoch_and_resumed_equals_an_uninterrupted_one(discs, tmp_path, scheduler):
+@pytest.mark.parametrize(
+    ("scheduler", "optimizer"),
+    [("OneCycle", "adam"), ("ReduceLROnPlateau", "adam"), ("none", "adam"), ("Cosine", "adamw")],
+)
+def test_a_run_killed_in_an_epoch_and_resumed_equals_an_uninterrupted_one(discs, tmp_path, scheduler, optimizer):
     config = settings(
-        discs, training__num_epochs=5, scheduler__scheduler_type=scheduler, scheduler__patience=0, optimizer__lr=0.03
-    )
+        discs, training__num_epochs=5, scheduler__scheduler_type=scheduler, scheduler__patience=0, optimizer__lr=0.03,
+        optimizer__optimizer_type=optimizer,
+    )  # fmt: skip
     train(config, tmp_path / "whole")
     killed = tmp_path / "killed"
     kill_in_epoch(tmp_path / "whole" / "config.yaml", killed, epoch=3)

@@ -1,5 +1,6 @@
 """What is resolved from the data, precision, schedulers."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from flexdan.config import OptimizerConfig, RunConfig, SchedulerConfig, UserError, config_from_mapping
 from flexdan.data import ImageRecord
 from flexdan.engine import make_autocast, resolve_precision
-from flexdan.engine.optimizers import build_optimizer, build_scheduler, one_cycle
+from flexdan.engine.optimizers import build_optimizer, build_scheduler, cosine, one_cycle
 from flexdan.engine.setup import TrainingData, build_network, resolve_config
 from flexdan.models import EncoderUNet
 
@@ -109,6 +110,44 @@ def test_one_cycle_rises_to_the_full_rate_and_falls():
 @pytest.mark.parametrize("total", [1, 2, 3, 4])
 def test_one_cycle_works_for_very_few_updates(total):
     assert all(0 < one_cycle(done, total, 0.25) <= 1 for done in range(total + 1))
+
+
+def test_cosine_rises_on_a_line_and_falls_along_half_a_cosine():
+    factors = [cosine(done, 100, 0.2) for done in range(101)]
+    assert factors[:20] == pytest.approx([(done + 1) / 21 for done in range(20)])
+    assert factors[20] == 1
+    assert factors[60] == pytest.approx(0.5)
+    assert factors[80] == pytest.approx((1 + math.cos(math.pi * 0.75)) / 2)
+    assert factors[100] == pytest.approx(0)
+    assert factors[20:] == sorted(factors[20:], reverse=True)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 40])
+def test_cosine_without_warmup_is_that_of_torch(total):
+    optimizer = build_optimizer(OptimizerConfig(lr=1.0, optimizer_type="sgd"), torch.nn.Linear(1, 1))
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    for done in range(total + 1):
+        assert cosine(done, total, 0.0) == pytest.approx(theirs.get_last_lr()[0], abs=1e-9)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 4])
+def test_every_update_of_a_cosine_moves_the_weights(total):
+    assert all(0 < cosine(done, total, 0.9) <= 1 for done in range(total))
+
+
+def test_adamw_decays_the_weights_apart_from_the_gradient():
+    """Without a gradient, adam moves a weight by its whole learning rate; adamw shrinks it by lr * weight_decay."""
+    moved = {}
+    for name in ("adam", "adamw"):
+        network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(network.weight, 2.0)
+        optimizer = build_optimizer(OptimizerConfig(lr=0.1, weight_decay=0.5, optimizer_type=name), network)
+        (0 * network.weight).sum().backward()
+        optimizer.step()
+        moved[name] = network.weight.item()
+    assert moved == pytest.approx({"adam": 1.9, "adamw": 2 * (1 - 0.1 * 0.5)})
 
 
 def test_plateau_scheduler_has_all_its_settings():

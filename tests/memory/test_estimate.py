@@ -86,6 +86,7 @@ def real_peak(config) -> int:
         {"training__channels_last": False},
         {"optimizer__implementation": "foreach"},
         {"optimizer__optimizer_type": "sgd", "optimizer__max_grad_norm": 1.0},
+        {"optimizer__optimizer_type": "adamw", "optimizer__weight_decay": 0.01},
         {"training__activation_checkpointing": True},
         {"training__gradient_accumulation_steps": 3, "training__batch_size": 2},
         {"strategy": "dan"},

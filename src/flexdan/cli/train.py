@@ -140,7 +140,8 @@ def _resumed_config(folder: Path, saved: Mapping[str, Any], given: RunConfig) ->
     The manifest may have moved: its content is compared later.
     """
     wanted = {name: saved[name] if value == "auto" else value for name, value in setting_values(given).items()}
-    free = set(FREE_ON_RESUME) - ({"training.num_epochs"} if saved["scheduler.scheduler_type"] == "OneCycle" else set())
+    planned = saved["scheduler.scheduler_type"] in ("OneCycle", "Cosine")  # the whole training, so its length is fixed
+    free = set(FREE_ON_RESUME) - ({"training.num_epochs"} if planned else set())
     if fixed := differing_settings(saved, wanted, free):
         raise UserError(
             f"{fixed[0]} is {wanted[fixed[0]]!r}, but the run in {folder} has {saved[fixed[0]]!r}: a resumed run keeps "

@@ -35,19 +35,20 @@ class OptimizerConfig:
     """The optimiser.
 
     Args:
-        optimizer_type: adam or sgd.
+        optimizer_type: adam, adamw (Adam with decoupled weight decay, Loshchilov and Hutter 2019) or sgd.
         implementation: how torch goes through the weights, with equal results but for rounding; for_loop: one after the
             other; foreach: many at once, which is fast on a GPU and needs memory for two copies of them; fused: in one
             kernel without copies; auto: foreach on a GPU, for_loop on the CPU.
         lr: learning rate.
         encoder_lr: learning rate of the encoder of an EncoderUNet; null: lr.
-        weight_decay: L2 penalty on the weights.
-        momentum: momentum of sgd (Nesterov where above 0); adam ignores it.
+        weight_decay: L2 penalty on the weights; with adamw each update multiplies the weights by 1 - lr * this instead,
+            for which 0.01 is usual.
+        momentum: momentum of sgd (Nesterov where above 0); adam and adamw ignore it.
         max_grad_norm: gradients of a network with a larger Euclidean norm are scaled down to it before each update; 0
             is off.
     """
 
-    optimizer_type: Literal["adam", "sgd"] = "adam"
+    optimizer_type: Literal["adam", "adamw", "sgd"] = "adam"
     implementation: Literal["auto", "for_loop", "foreach", "fused"] = "auto"
     lr: float = 0.002
     encoder_lr: float | None = None
@@ -72,8 +73,8 @@ class SchedulerConfig:
     """The learning-rate scheduler.
 
     Args:
-        scheduler_type: OneCycle (up and down once over the whole training, per update), ReduceLROnPlateau (per epoch)
-            or none.
+        scheduler_type: OneCycle (up and down once over the whole training, per update), Cosine (a linear warm-up, then
+            down to 0 along half a cosine, per update), ReduceLROnPlateau (per epoch) or none.
         factor: ReduceLROnPlateau: multiplies the learning rate.
         patience: ReduceLROnPlateau: epochs without an improvement that are borne.
         mode: ReduceLROnPlateau: whether the metric is to fall (min) or rise (max); auto: by the metric.
@@ -84,9 +85,10 @@ class SchedulerConfig:
         cooldown: ReduceLROnPlateau: epochs to wait after a reduction.
         eps: ReduceLROnPlateau: smallest change of the learning rate that is made.
         pct_start: OneCycle: share of the updates that raise the learning rate.
+        warmup: Cosine: share of the updates that raise the learning rate.
     """
 
-    scheduler_type: Literal["OneCycle", "ReduceLROnPlateau", "none"] = "OneCycle"
+    scheduler_type: Literal["OneCycle", "Cosine", "ReduceLROnPlateau", "none"] = "OneCycle"
     factor: float = 0.75
     patience: int = 5
     mode: Literal["auto", "min", "max"] = "auto"
@@ -97,12 +99,15 @@ class SchedulerConfig:
     cooldown: int = 0
     eps: float = 1e-8
     pct_start: float = 0.25
+    warmup: float = 0.05
 
     def __post_init__(self):
         if not 0 < self.factor < 1:
             raise UserError(f"scheduler.factor is {self.factor}: it must be above 0 and below 1")
         if not 0 < self.pct_start < 1:
             raise UserError(f"scheduler.pct_start is {self.pct_start}: it must be above 0 and below 1")
+        if not 0 <= self.warmup < 1:
+            raise UserError(f"scheduler.warmup is {self.warmup}: it must be at least 0 and below 1")
         for name in ("patience", "cooldown", "min_lr", "threshold", "eps"):
             if getattr(self, name) < 0:
                 raise UserError(f"scheduler.{name} is {getattr(self, name)}: it must be 0 or more")

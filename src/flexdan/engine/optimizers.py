@@ -29,6 +29,7 @@ def build_optimizer(settings: OptimizerConfig, network: nn.Module, lr: float | N
     implementation = {} if how == "auto" else {"foreach": how == "foreach", "fused": how == "fused"}
     optimizers = {
         "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
         "sgd": partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0),
     }
     return optimizers[settings.optimizer_type](
@@ -37,7 +38,7 @@ def build_optimizer(settings: OptimizerConfig, network: nn.Module, lr: float | N
 
 
 def build_scheduler(settings: SchedulerConfig, optimizer: torch.optim.Optimizer, num_updates: int) -> Scheduler | None:
-    """Return the scheduler; OneCycle is stepped after each update, ReduceLROnPlateau after each epoch."""
+    """Return the scheduler; OneCycle and Cosine are stepped after each update, ReduceLROnPlateau after each epoch."""
     plateau = partial(
         ReduceLROnPlateau,
         mode=METRICS[settings.plateau_metric],  # type: ignore[arg-type]
@@ -51,6 +52,7 @@ def build_scheduler(settings: SchedulerConfig, optimizer: torch.optim.Optimizer,
     )
     schedulers = {
         "OneCycle": lambda: LambdaLR(optimizer, lambda done: one_cycle(done, num_updates, settings.pct_start)),
+        "Cosine": lambda: LambdaLR(optimizer, lambda done: cosine(done, num_updates, settings.warmup)),
         "ReduceLROnPlateau": lambda: plateau(optimizer),
         "none": lambda: None,
     }
@@ -76,3 +78,20 @@ def one_cycle(done: int, total: int, rise: float, start: float = 1 / 25, end: fl
     else:
         low, share = end, (total - done) / max(total - peak, 1)
     return low + (1 - low) * (1 - math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
+
+
+def cosine(done: int, total: int, warmup: float) -> float:
+    """Return the factor of the learning rate for the next update: a straight line up to 1, half a cosine down to 0.
+
+    Loshchilov and Hutter 2017, "SGDR", equation 5 without restarts; after the gradual warm-up of Goyal et al. 2017,
+    "Accurate, large minibatch SGD", section 2.2.
+
+    Args:
+        done: updates so far, 0..total.
+        total: updates of the whole training.
+        warmup: share of the updates in which the factor rises, 0..1.
+    """
+    peak = warmup * total
+    if done < peak:
+        return (done + 1) / (peak + 1)
+    return (1 + math.cos(math.pi * min((done - peak) / (total - peak), 1.0))) / 2
