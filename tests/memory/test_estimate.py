@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from flexdan.config import UserError, with_settings
 from flexdan.engine.optimizers import build_optimizer
 from flexdan.engine.setup import build_en, build_network
-from flexdan.losses import cross_entropy
+from flexdan.losses import build_criterion
 from flexdan.memory import break_down, trace_training
 from flexdan.memory.trace import rounded
 from flexdan.strategies import Batch, Means, Player, Players, build_step
@@ -59,7 +59,7 @@ def real_peak(config) -> int:
             for name, network in networks.items()
         }
     )
-    means = Means(criterion=cross_entropy, max_grad_norm=config.optimizer.max_grad_norm)
+    means = Means(criterion=build_criterion(config.loss), max_grad_norm=config.optimizer.max_grad_norm)
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     count, height, width = config.training.batch_size, *config.data.image_size
 
@@ -84,6 +84,8 @@ def real_peak(config) -> int:
     [
         {},
         {"training__channels_last": False},
+        {"loss__criterion": "cross_entropy_tversky", "loss__class_weights": (1.0, 2.0)},
+        {"loss__criterion": "cross_entropy_dice_boundary", "training__batch_size": 2},
         {"optimizer__implementation": "foreach"},
         {"optimizer__optimizer_type": "sgd", "optimizer__max_grad_norm": 1.0},
         {"optimizer__optimizer_type": "adamw", "optimizer__weight_decay": 0.01},

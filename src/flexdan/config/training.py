@@ -24,10 +24,35 @@ class LossConfig:
     """The loss of the segmentation network.
 
     Args:
-        criterion: cross_entropy, dice (soft Dice, mean over the foreground classes), or cross_entropy_dice (their sum).
+        criterion: cross_entropy, dice (soft Dice, mean over the foreground classes), tversky (the same with a weight
+            for each kind of error, Salehi et al. 2017), or sums: cross_entropy_dice, cross_entropy_tversky,
+            cross_entropy_dice_boundary (with the boundary loss, Kervadec et al. 2019).
+        class_weights: weight of each class in the cross-entropy, background first, such as [1, 3]; empty: all alike.
+        tversky_alpha: tversky: weight of false positives; one half in both is Dice.
+        tversky_beta: tversky: weight of false negatives; above tversky_alpha, more of the objects is found.
+        boundary_weight: boundary: its weight in the sum; it counts the distance from the true boundary in pixels, and
+            is below 0 for a good segmentation.
     """
 
-    criterion: Literal["cross_entropy", "dice", "cross_entropy_dice"] = "cross_entropy"
+    criterion: Literal[
+        "cross_entropy",
+        "dice",
+        "tversky",
+        "cross_entropy_dice",
+        "cross_entropy_tversky",
+        "cross_entropy_dice_boundary",
+    ] = "cross_entropy"
+    class_weights: tuple[float, ...] = ()
+    tversky_alpha: float = 0.3
+    tversky_beta: float = 0.7
+    boundary_weight: float = 0.01
+
+    def __post_init__(self):
+        for name in ("tversky_alpha", "tversky_beta", "boundary_weight"):
+            if getattr(self, name) < 0:
+                raise UserError(f"loss.{name} is {getattr(self, name)}: it must be 0 or more")
+        if any(not weight > 0 for weight in self.class_weights):
+            raise UserError(f"loss.class_weights is {list(self.class_weights)}: each weight must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

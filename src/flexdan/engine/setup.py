@@ -218,7 +218,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
             if name != frozen
         },
         means=Means(
-            criterion=build_criterion(config.loss.criterion),
+            criterion=build_criterion(config.loss),
             autocast=make_autocast(precision, accelerator.device.type),
             backward=accelerator.backward,
             no_sync=accelerator.no_sync,

@@ -108,7 +108,7 @@ def _trace(config: RunConfig, step: Step, steps: int) -> Trace:
         tracker.phase = "forward"
 
     means = Means(
-        criterion=build_criterion(config.loss.criterion),
+        criterion=build_criterion(config.loss),
         autocast=make_autocast("bf16" if config.training.precision == "bf16" else "fp32", "cpu"),
         backward=backward,
         max_grad_norm=config.optimizer.max_grad_norm,
