@@ -50,16 +50,31 @@ def test_all_eight_positions_of_a_square_are_drawn():
 
 def test_nothing_changes_when_everything_is_off():
     images, targets = batch()
-    moved, labels = Augmentation()(images, targets, generator())
+    source = generator()
+    before = source.get_state()
+    moved, labels = Augmentation()(images, targets, source)
     assert torch.equal(moved, images.float() / 255)
     assert torch.equal(labels, targets.long())
+    assert torch.equal(source.get_state(), before)
+
+
+def test_what_is_added_draws_after_what_was_there():
+    """So runs without it keep their numbers."""
+    images, targets = batch()
+    geometry = {"rotation": 20.0, "scale": (0.8, 1.2)}
+    plain, with_color = Augmentation(**geometry), Augmentation(**geometry, brightness=0.3)
+    first, second = plain(images, targets, generator()), with_color(images, targets, generator())
+    assert torch.equal(first[1], second[1])
+    ratio = second[0].flatten(1).sum(1) / first[0].flatten(1).sum(1)
+    assert ratio.std() > 0.01
 
 
 def test_the_generator_alone_decides():
     images, targets = batch()
     augment = Augmentation(
-        horizontal_flip=True, vertical_flip=True, quarter_turns=True, scale=(0.5, 2), rotation=30, stain_jitter=0.2
-    )
+        horizontal_flip=True, vertical_flip=True, quarter_turns=True, scale=(0.5, 2), rotation=30, stain_jitter=0.2,
+        shift=0.2, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1, blur=1.0,
+    )  # fmt: skip
     torch.manual_seed(1)
     first = augment(images, targets, generator(3))
     torch.manual_seed(2)
@@ -91,6 +106,45 @@ def test_rotation_keeps_proportions_of_images_that_are_not_square():
         assert found.std(0)[0].item() == pytest.approx(found.std(0)[1].item(), rel=0.1)
     _, larger = rotate_and_scale(disc[:, None].float(), disc, torch.zeros(1), torch.tensor([1.5]))
     assert larger.sum().item() == pytest.approx(2.25 * area, rel=0.05)
+
+
+@pytest.mark.parametrize(("down", "right"), [(0.25, 0.0), (0.0, -0.5), (-0.25, 0.125)])
+def test_shifts_move_by_shares_of_the_sides_and_mirror_at_the_border(down, right):
+    images, targets = torch.rand(2, 3, 12, 16, generator=generator()), torch.arange(2 * 12 * 16).reshape(2, 12, 16)
+    shifts = torch.tensor([[down, right], [0.0, 0.0]])
+    moved, labels = rotate_and_scale(images, targets, torch.zeros(2), torch.ones(2), shifts)
+    rows = np.pad(np.arange(12), 12, mode="symmetric")[12 - round(12 * down) :][:12]
+    columns = np.pad(np.arange(16), 16, mode="symmetric")[16 - round(16 * right) :][:16]
+    assert torch.equal(labels[0], targets[0][rows][:, columns])
+    torch.testing.assert_close(moved[0], images[0][:, rows][:, :, columns], atol=1e-4, rtol=0)
+    assert torch.equal(labels[1], targets[1])
+
+
+def test_the_shift_comes_after_the_turn():
+    images, targets = torch.rand(1, 2, 8, 8, generator=generator()), torch.arange(64).reshape(1, 8, 8)
+    _, labels = rotate_and_scale(
+        images, targets, torch.tensor([math.pi / 2]), torch.ones(1), torch.tensor([[0.25, 0.0]])
+    )
+    assert torch.equal(labels[0, 2:], targets.rot90(1, (-2, -1))[0, :6])
+
+
+def test_a_shift_alone_leaves_angle_and_scale():
+    images, targets = batch(40, 12, 16)
+    _, labels = Augmentation(shift=0.4)(images, targets, generator())
+    found = []
+    for label, target in zip(labels, targets.long(), strict=True):
+        places = [
+            (down, right)
+            for down in range(-5, 6)
+            for right in range(-7, 8)
+            if torch.equal(label[max(down, 0) : 12 + min(down, 0), max(right, 0) : 16 + min(right, 0)],
+                           target[max(-down, 0) : 12 - max(down, 0), max(-right, 0) : 16 - max(right, 0)])
+        ]  # fmt: skip
+        assert len(places) == 1
+        found += places
+    assert len(set(found)) > 20
+    assert max(abs(down) for down, _ in found) == 5
+    assert max(abs(right) for _, right in found) >= 5
 
 
 def test_masks_keep_their_values_under_rotation_and_scale():

@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(discs, tmp
 def test_a_run_killed_in_an_epoch_and_resumed_equals_an_uninterrupted_one(discs, tmp_path, scheduler, optimizer):
     config = settings(
         discs, training__num_epochs=5, scheduler__scheduler_type=scheduler, scheduler__patience=0, optimizer__lr=0.03,
-        optimizer__optimizer_type=optimizer,
+        optimizer__optimizer_type=optimizer, augmentation__shift=0.1, augmentation__contrast=0.2, augmentation__blur=1,
     )  # fmt: skip
     train(config, tmp_path / "whole")
     killed = tmp_path / "killed"

@@ -44,6 +44,8 @@ def test_channels_and_classes_follow_the_data():
     [
         ({"sn.output_channels": 2}, "sn.output_channels is 2, but the masks have 3 classes"),
         ({"augmentation.stain_jitter": 0.1}, "5 channels: stains are in RGB images"),
+        ({"augmentation.hue": 0.1}, "augmentation.hue is 0.1, but the images have 5 channels: colours are in RGB"),
+        ({"augmentation.saturation": 0.1}, "5 channels: colours are in RGB images"),
     ],
 )
 def test_settings_that_do_not_fit_the_data_are_refused(settings, message):

@@ -70,8 +70,15 @@ class AugmentationConfig:
         quarter_turns: turn by 0, 90, 180 or 270 degrees (a batch of images that are not square turns as a whole).
         scale: enlarge or shrink by a factor from this range, drawn on a logarithmic scale; 1 1 is off.
         rotation: turn by an angle up to so many degrees either way.
+        shift: move down or up, and right or left, by up to this share of height and width; 0 is off.
         stain_jitter: strength of the stain jitter of H&E images: each stain's density is multiplied by 1 +- and shifted
             by +- this (Tellez et al. 2018, "Whole-slide mitosis detection", section III-C); needs 3 channels; 0 is off.
+        brightness: intensities are multiplied by a factor from 1 +- this; 0 is off, as for all that follow.
+        contrast: differences from the mean grey value of the image are multiplied by a factor from 1 +- this.
+        saturation: differences from the grey value of the pixel are multiplied by a factor from 1 +- this; needs 3
+            channels.
+        hue: the hue is turned by up to this share of the colour circle either way, 0.5 at the most; needs 3 channels.
+        blur: Gaussian blur; its standard deviation is drawn between 0 and this, in pixels of the network's input.
     """
 
     horizontal_flip: bool = True
@@ -79,7 +86,13 @@ class AugmentationConfig:
     quarter_turns: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0
+    shift: float = 0.0
     stain_jitter: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    blur: float = 0.0
 
     def __post_init__(self):
         low, high = self.scale
@@ -87,5 +100,11 @@ class AugmentationConfig:
             raise UserError(f"augmentation.scale is {list(self.scale)}: it must be two factors, 0 < low <= high")
         if not 0 <= self.rotation <= 180:
             raise UserError(f"augmentation.rotation is {self.rotation}: it must be 0 to 180 degrees")
-        if not 0 <= self.stain_jitter < 1:
-            raise UserError(f"augmentation.stain_jitter is {self.stain_jitter}: it must be at least 0 and below 1")
+        for name in ("shift", "stain_jitter"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"augmentation.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        for name in ("brightness", "contrast", "saturation", "blur"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"augmentation.{name} is {getattr(self, name)}: it must be 0 or more")
+        if not 0 <= self.hue <= 0.5:
+            raise UserError(f"augmentation.hue is {self.hue}: it must be 0 to 0.5")

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from flexdan.data.color import ColorJitter
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -17,7 +19,13 @@ class Augmentation:
     quarter_turns: bool = False
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0
+    shift: float = 0.0
     stain_jitter: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    blur: float = 0.0
 
     def __call__(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Change a batch at random.
@@ -39,31 +47,56 @@ class Augmentation:
         if self.quarter_turns:
             images, targets = _quarter_turns(images, targets, generator)
         intensities = images.float() / 255
-        if self.rotation > 0 or self.scale != (1.0, 1.0):
-            angles = (2 * torch.rand(count, generator=generator) - 1) * math.radians(self.rotation)
-            low, high = (math.log(factor) for factor in self.scale)
-            factors = torch.exp(low + (high - low) * torch.rand(count, generator=generator))
-            intensities, targets = rotate_and_scale(intensities, targets, angles, factors)
+        turned = self.rotation > 0 or self.scale != (1.0, 1.0)
+        if turned or self.shift > 0:
+            angles, factors, shifts = torch.zeros(count), torch.ones(count), None
+            if turned:
+                angles = (2 * torch.rand(count, generator=generator) - 1) * math.radians(self.rotation)
+                low, high = (math.log(factor) for factor in self.scale)
+                factors = torch.exp(low + (high - low) * torch.rand(count, generator=generator))
+            if self.shift > 0:
+                shifts = self.shift * (2 * torch.rand(count, 2, generator=generator) - 1)
+            intensities, targets = rotate_and_scale(intensities, targets, angles, factors, shifts)
         if self.stain_jitter > 0:
             factors = 1 + self.stain_jitter * (2 * torch.rand(count, 3, generator=generator) - 1)
             shifts = self.stain_jitter * (2 * torch.rand(count, 3, generator=generator) - 1)
             intensities = jitter_stains(intensities, factors, shifts)
+        intensities = self.color_jitter(intensities, generator)
         return intensities, targets.long()
 
+    @property
+    def color_jitter(self) -> ColorJitter:
+        """What happens to colours, the jitter of stains excepted."""
+        return ColorJitter(
+            brightness=self.brightness,
+            contrast=self.contrast,
+            saturation=self.saturation,
+            hue=self.hue,
+            blur=self.blur,
+        )
 
-def rotate_and_scale(images: Tensor, targets: Tensor, angles: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn about the centre and enlarge; bilinear for images, nearest neighbour for targets, mirrored at the border.
+
+def rotate_and_scale(
+    images: Tensor, targets: Tensor, angles: Tensor, factors: Tensor, shifts: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Turn about the centre, enlarge, and then shift; mirrored at the border.
+
+    Images are interpolated bilinearly, targets by nearest neighbour.
 
     Args:
         images: float (N, C, H, W).
         targets: integer (N, H, W).
         angles: (N,) radians, counter-clockwise as seen on the screen.
         factors: (N,), above 1 enlarges.
+        shifts: (N, 2), downwards and to the right, as shares of height and width; None: not at all.
     """
     height, width = images.shape[-2:]
     cos, sin = torch.cos(angles) / factors, torch.sin(angles) / factors
     zero = torch.zeros_like(cos)
     rows = [cos, -sin * height / width, zero], [sin * width / height, cos, zero]  # from output to input, in -1..1
+    if shifts is not None:
+        down, right = (2 * shifts).unbind(1)
+        rows = [(*row[:2], -(row[0] * right + row[1] * down)) for row in rows]
     theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1).to(images)  # (N, 2, 3)
     grid = F.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
     moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

@@ -152,11 +152,13 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
         height, width = data.native_size
         factor = min(1.0, math.sqrt(AUTO_PIXELS / (height * width)))
         size = (max(8, round(height * factor)), max(8, round(width * factor)))
-    if config.augmentation.stain_jitter > 0 and sn.input_channels != 3:
-        raise UserError(
-            f"augmentation.stain_jitter is {config.augmentation.stain_jitter}, but the images have "
-            f"{sn.input_channels} channels: stains are in RGB images; say 0"
-        )
+    for name, what in (("stain_jitter", "stains are"), ("saturation", "colours are"), ("hue", "colours are")):
+        strength = getattr(config.augmentation, name)
+        if strength > 0 and sn.input_channels != 3:
+            raise UserError(
+                f"augmentation.{name} is {strength}, but the images have {sn.input_channels} channels: {what} in RGB "
+                "images; say 0"
+            )
     if sn.model_type == "EncoderUNet" and sn.encoder_weights == "auto":
         sn = replace(sn, encoder_weights="imagenet" if imagenet_file(sn.encoder) else "none")
     manifest = str(Path(config.data.manifest).absolute())  # so that the run can be used from another folder
