@@ -42,6 +42,10 @@ def test_the_default_is_the_plain_cross_entropy(example):
         ({"loss.boundary_weight": -0.1}, "loss.boundary_weight is -0.1"),
         ({"loss.class_weights": [1, 0]}, r"loss.class_weights is \[1.0, 0.0\]: each weight must be above 0"),
         ({"loss.class_weights": [1, 2], "sn.output_channels": 3}, "has 2 weights, but there are 3 classes"),
+        (
+            {"loss.class_weights": [1, 2], "sn.output_channels": 2, "sn.contour_width": 2},
+            "has 2 weights, but there are 3 classes, background and contours included",
+        ),
         ({"loss.criterion": "focal"}, "cross_entropy_dice_boundary"),
     ],
 )

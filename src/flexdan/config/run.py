@@ -53,11 +53,11 @@ class RunConfig:
             raise UserError(f"seed is {self.seed}: it must be 0 or more")
         if not self.data.val_split:
             self._check_unvalidated()
-        weights, classes = len(self.loss.class_weights), self.sn.output_channels
-        if weights and classes not in ("auto", weights):
+        weights, classes, contours = len(self.loss.class_weights), self.sn.output_channels, self.sn.contour_width > 0
+        if weights and classes != "auto" and weights != classes + contours:
             raise UserError(
-                f"loss.class_weights has {weights} weights, but there are {classes} classes, background included: give "
-                "one for each"
+                f"loss.class_weights has {weights} weights, but there are {classes + contours} classes, background"
+                f"{' and contours' * contours} included: give one for each"
             )
         if self.strategy == "dan":
             self._check_adversarial()
