@@ -130,6 +130,19 @@ def test_a_study_grows_is_evaluated_and_drawn(study, tmp_path, capsys):
     assert figures["postprocessing"]["tuning"]["split"] == "val"
     assert "figures cannot be compared" not in (folder / "study.html").read_text()
 
+    # Networks are measured as it is asked for, once
+    again = ["study", "annotated", "-o", str(folder), "--no-train", "--evaluate=--tta --fill-holes --min-size 3"]
+    for expected in (8, 0):
+        capsys.readouterr()
+        assert main(again) == 0
+        assert len(re.findall(r"evaluating trial (\d)", capsys.readouterr().out)) == expected
+    figures = json.loads((folder / "trials/0003/evaluation/test/metrics.json").read_text())
+    assert figures["tta"]
+    assert (figures["postprocessing"]["settings"]["fill_holes"], figures["postprocessing"]["settings"]["min_size"]) == (
+        True,
+        3,
+    )
+
     # Nothing that is said otherwise is mixed in
     assert main(study("2,4", "--no-plan", small=["lr=0.5"])) == 2
     assert "another sweep 'study' already, with optimizer.lr None, not 0.5" in capsys.readouterr().err
@@ -266,3 +279,21 @@ def test_other_folders_are_refused(study, parts, tmp_path, capsys):
     assert main([*made, "--no-plan"]) == 0
     assert main(study("2", folder=tmp_path / "sweep")) == 2
     assert "holds a sweep that is no study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--ttta", "--ttta is no option of a network or of objects"),
+        ("--min-size few", "invalid int value: 'few'"),
+        ("--split val", "--split is no option"),
+    ],
+)
+def test_options_of_the_evaluation_are_checked_at_once(study, capsys, words, message):
+    assert main(study("2", "--dry-run", f"--evaluate={words}")) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_post_processing_is_tuned_or_given(study, capsys):
+    assert main(study("2", "--dry-run", "--tune-postprocessing", "--evaluate=--min-size 3")) == 2
+    assert "--tune-postprocessing finds these" in capsys.readouterr().err

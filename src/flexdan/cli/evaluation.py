@@ -66,6 +66,8 @@ def evaluate_run(
     scale: float | None = None,
     tune: bool = False,
     tune_metric: str = TUNE_METRIC,
+    output: Path | None = None,
+    more: Sequence[str] = (),
     force: bool = False,
 ) -> Path:
     """Measure a run as `flexdan evaluate` does by default; returns the folder that it has written.
@@ -79,6 +81,8 @@ def evaluate_run(
         scale: of the images; None: as in training.
         tune: find the post-processing on the validation images first.
         tune_metric: what is to become best by that.
+        output: folder that is written; None: as the command names it.
+        more: other options of the command.
         force: overwrite an evaluation that is there.
 
     Raises:
@@ -89,10 +93,10 @@ def evaluate_run(
     add_evaluation_options(parser)
     words = [str(run), "--split", split, *(["--tta"] * tta), *(["--force"] * force)]
     words += ["--tune-postprocessing", f"--tune-metric={tune_metric}"] * tune
-    for name, value in (("manifest", manifest), ("weights", weights), ("scale", scale)):
+    for name, value in (("manifest", manifest), ("weights", weights), ("scale", scale), ("output", output)):
         words += [f"--{name}={value}"] if value is not None else []
-    _, output = evaluate(parser.parse_args(words))
-    return output
+    _, written = evaluate(parser.parse_args([*words, *more]))
+    return written
 
 
 def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:

@@ -60,6 +60,12 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="find that of each network on the validation images, see flexdan evaluate",
     )
+    add(
+        "--evaluate",
+        default="",
+        metavar="OPTIONS",
+        help="of flexdan evaluate, such as --evaluate='--tta --fill-holes --min-size 500'",
+    )
     add("--metrics", default="", metavar="NAME,…", help="that are drawn, such as objects.f1,full_resolution.iou")
     add("-n", "--workers", type=int, metavar="N", help=WORKERS_HELP)
     add("--memory", default="", metavar="SIZE", help="of a training, such as 14.76GiB; default: what its device has")
@@ -74,11 +80,12 @@ def run(argv: Sequence[str]) -> int:
     """Train, evaluate and draw; 1 if a training or an evaluation failed."""
     options = make_parser().parse_args(argv)
     from flexdan.cli.study_plan import as_it_is, evaluated_split, plan_study, print_memory, split_names
-    from flexdan.cli.study_results import known_scores, write_results
+    from flexdan.cli.study_results import known_scores, read_evaluation_options, write_results
     from flexdan.cli.sweep_watch import local_places
     from flexdan.config.files import check_folder
     from flexdan.report.learning_scores import DEFAULT, choose_scores
 
+    ways = read_evaluation_options(options.evaluate, options.tune_postprocessing)
     scores = choose_scores(split_names(options.metrics) or DEFAULT, known_scores())
     refuse_other_things(options.output)
     study, code = _old_study(options.output), 0
@@ -95,14 +102,14 @@ def run(argv: Sequence[str]) -> int:
     where = local_places(options.workers)
     figures = f"flexdan study annotated -o {shlex.quote(str(options.output))} --no-train"
     figures += " --tune-postprocessing" * options.tune_postprocessing
+    figures += f" --evaluate={shlex.quote(options.evaluate)}" if options.evaluate else ""
     try:
         if study is None or not options.no_train:
             study = _make(options.output, plan.definition)
             code = _train(study, options.output, where, shlex.join(["flexdan", "study", "annotated", *argv]))
             if options.workers == 0:
                 print(f"figures, when they have done it: {figures}")
-        tune = options.tune_postprocessing
-        return max(code, write_results(study, options.output, split, scores, note=note, tune=tune))
+        return max(code, write_results(study, options.output, split, scores, ways, note=note))
     except KeyboardInterrupt:
         print(f"figures of what is done: {figures}")
         raise

@@ -1,9 +1,12 @@
 """The results of a study: every training that is done is evaluated, then tables and figures are written."""
 
+import argparse
 import csv
 import json
+import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +41,57 @@ def known_scores() -> list[str]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """How every network of a study is measured.
+
+    Args:
+        words: options of `flexdan evaluate`.
+        tta: as they say.
+        postprocessing: settings of the post-processing that they name.
+        tune: find the post-processing of each network on the validation images first.
+    """
+
+    words: Sequence[str] = ()
+    tta: bool = False
+    postprocessing: Mapping[str, Any]
+    tune: bool = False
+
+
+def read_evaluation_options(text: str, tune: bool) -> EvaluationOptions:
+    """Read options of `flexdan evaluate` from one text.
+
+    Raises:
+        UserError: for others than those of the network and of the post-processing, or values that are not allowed.
+    """
+    from flexdan.cli.loading import add_network_options
+    from flexdan.cli.postprocessing import add_postprocessing_options, given_postprocessing
+
+    parser = argparse.ArgumentParser(prog="--evaluate", add_help=False, exit_on_error=False)
+    add_network_options(parser)
+    add_postprocessing_options(parser)
+    words = shlex.split(text)
+    try:
+        options, unknown = parser.parse_known_args(words)
+    except (argparse.ArgumentError, SystemExit) as error:
+        raise UserError(f"--evaluate is {text!r}: {error}; see `flexdan evaluate --help`") from error
+    given = given_postprocessing(options)
+    if unknown or (tune and given):
+        why = (
+            f"{unknown[0]} is no option of a network or of objects" if unknown else "--tune-postprocessing finds these"
+        )
+        raise UserError(f"--evaluate is {text!r}: {why}; see `flexdan evaluate --help`")
+    return EvaluationOptions(words=words, tta=options.tta, postprocessing=given, tune=tune)
+
+
 def write_results(
-    study: "SweepStudy", folder: Path, split: str, scores: Sequence[str], *, note: str = "", tune: bool = False
+    study: "SweepStudy",
+    folder: Path,
+    split: str,
+    scores: Sequence[str],
+    ways: EvaluationOptions,
+    *,
+    note: str = "",
 ) -> int:
     """Evaluate what is trained and not evaluated, write tables and figures, and print what they say.
 
@@ -48,8 +100,8 @@ def write_results(
         folder: of the study.
         split: that is evaluated.
         scores: full names of those that are drawn.
+        ways: how networks are measured.
         note: about the split.
-        tune: find the post-processing of each network on the validation images first.
 
     Returns:
         1 if an evaluation failed, else 0.
@@ -74,7 +126,7 @@ def write_results(
     from flexdan.sweep import summarize_sweep
 
     summary = summarize_sweep(study)
-    failures = _evaluate(summary, folder, split, Path(study.sweep.settings["data.manifest"]), tune)
+    failures = _evaluate(summary, folder, split, Path(study.sweep.settings["data.manifest"]), ways)
     curve = read_learning_curve(summary, folder, split, lower=LOWER_IS_BETTER, note=note)
     tables = [summary_table(curve, both_ways(scores)), gains_table(curve, scores)]
     _write_csv(folder / "curve.csv", trial_rows(curve))
@@ -107,7 +159,7 @@ def write_results(
     return 1 if failures else 0
 
 
-def _evaluate(summary: "SweepSummary", folder: Path, split: str, manifest: Path, tune: bool) -> list[str]:
+def _evaluate(summary: "SweepSummary", folder: Path, split: str, manifest: Path, ways: EvaluationOptions) -> list[str]:
     """Evaluate the trainings that are complete and not evaluated yet, and return what went wrong, a line each."""
     from flexdan.cli.evaluation import evaluate_run
     from flexdan.cli.sweeps import duration
@@ -115,27 +167,32 @@ def _evaluate(summary: "SweepSummary", folder: Path, split: str, manifest: Path,
 
     sha256 = file_sha256(manifest)
     complete = [one for one in summary.trials if one.state == "complete"]
-    left = [one for one in complete if not _is_evaluated(folder / one.folder / "evaluation" / split, sha256, tune)]
+    places = {one.number: folder / one.folder / "evaluation" / split for one in complete}
+    left = [one for one in complete if not _is_evaluated(places[one.number], sha256, ways)]
     failures, begun = [], time.monotonic()
     for done, one in enumerate(left):
         time_left = f", about {duration((time.monotonic() - begun) / done * (len(left) - done))} left" if done else ""
         print(f"[{done + 1}/{len(left)}{time_left}] evaluating trial {one.number} on {split}", flush=True)
         try:
-            evaluate_run(folder / one.folder, split, manifest=manifest, tune=tune, force=True)
+            run, output = folder / one.folder, places[one.number]
+            evaluate_run(run, split, manifest=manifest, tune=ways.tune, output=output, more=ways.words, force=True)
         except (UserError, RunError) as error:
             failures.append(f"evaluation of trial {one.number}: {error}")
     return failures
 
 
-def _is_evaluated(evaluation: Path, manifest_sha256: str, tuned: bool) -> bool:
-    """Tell whether an evaluation is there that has objects, is of these data, up to date, and tuned where asked for."""
+def _is_evaluated(evaluation: Path, manifest_sha256: str, ways: EvaluationOptions) -> bool:
+    """Tell whether an evaluation is there that has objects, is of these data, up to date, and as it is asked for."""
     try:
         figures = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     if "objects" not in figures or figures.get("manifest_sha256") != manifest_sha256:
         return False
-    if tuned and not figures["postprocessing"]["tuning"]:
+    objects = figures["postprocessing"]
+    if ways.tune and not objects["tuning"]:
+        return False
+    if ways.words and (figures["tta"] != ways.tta or not ways.postprocessing.items() <= objects["settings"].items()):
         return False
     from flexdan.report.contestants import stale
     from flexdan.report.run import read_run
