@@ -67,7 +67,7 @@ def read_evaluation_options(text: str, tune: bool) -> EvaluationOptions:
     from flexdan.cli.loading import add_network_options
     from flexdan.cli.postprocessing import add_postprocessing_options, given_postprocessing
 
-    parser = argparse.ArgumentParser(prog="--evaluate", add_help=False, exit_on_error=False)
+    parser = argparse.ArgumentParser(prog="--evaluate", add_help=False, allow_abbrev=False, exit_on_error=False)
     add_network_options(parser)
     add_postprocessing_options(parser)
     words = shlex.split(text)
