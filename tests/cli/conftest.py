@@ -38,7 +38,7 @@ def make_run(tmp_path):
         for epoch, which in enumerate(weights):
             save_checkpoint(
                 tmp_path / name / f"{which}.ckpt",
-                network=network,
+                {"sn": network},
                 config=config,
                 native_size=(2 * image_size[0], 2 * image_size[1]),
                 epoch=7 + epoch,

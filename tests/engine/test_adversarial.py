@@ -116,11 +116,11 @@ def test_a_run_killed_in_an_epoch_and_resumed_equals_an_uninterrupted_one(discs,
 import os, signal, sys
 import flexdan.engine.epoch as epoch
 build = epoch.build_step
-def deadly(config, number, iteration):
+def deadly(config, number, *more):
     calls.append(number)
     if calls.count(3) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return build(config, number, iteration)
+    return build(config, number, *more)
 calls, epoch.build_step = [], deadly
 from flexdan.cli.main import main
 sys.exit(main(["train", "--config", {str(tmp_path / "whole" / "config.yaml")!r}, "-o", {str(tmp_path / "killed")!r}]))

@@ -9,7 +9,7 @@ from flexdan.engine.checkpoint import load_checkpoint, load_run, save_checkpoint
 
 def write(path, **changes):
     network = torch.nn.Conv2d(3, 2, 1)
-    save_checkpoint(path, network=network, config=RunConfig(), native_size=(8, 9), epoch=3, history=[{"epoch": 3}])
+    save_checkpoint(path, {"sn": network}, config=RunConfig(), native_size=(8, 9), epoch=3, history=[{"epoch": 3}])
     content = torch.load(path, weights_only=True) | changes
     torch.save({name: value for name, value in content.items() if value is not None}, path)
 

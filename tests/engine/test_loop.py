@@ -130,11 +130,11 @@ def kill_in_epoch(settings_file: Path, folder: Path, epoch: int) -> None:
 import os, signal, sys
 import flexdan.engine.epoch as epoch
 build = epoch.build_step
-def deadly(config, number, iteration):
+def deadly(config, number, *more):
     calls.append(number)
     if calls.count({epoch}) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return build(config, number, iteration)
+    return build(config, number, *more)
 calls, epoch.build_step = [], deadly
 from flexdan.cli.main import main
 sys.exit(main(["train", "--config", {str(settings_file)!r}, "-o", {str(folder)!r}]))

@@ -9,11 +9,11 @@ from torch.utils._pytree import tree_leaves
 
 from flexdan.config import UserError, with_settings
 from flexdan.engine.optimizers import build_optimizer
-from flexdan.engine.setup import build_en, build_network
+from flexdan.engine.setup import build_network, build_networks
 from flexdan.losses import build_criterion
 from flexdan.memory import break_down, trace_training
 from flexdan.memory.trace import rounded
-from flexdan.strategies import Batch, Means, Player, Players, build_step
+from flexdan.strategies import Batch, Means, Player, Players, build_step, strong_views, update_average
 
 
 class RealStorages(TorchDispatchMode):
@@ -48,8 +48,9 @@ class RealStorages(TorchDispatchMode):
 def real_peak(config) -> int:
     """Return the most live bytes in the second of two real steps."""
     mode = RealStorages()
-    networks = {"sn": build_network(config)} | ({"en": build_en(config)} if config.strategy == "dan" else {})
-    for network in networks.values():
+    networks = build_networks(config)
+    average = build_network(config).requires_grad_(False).eval() if config.weight_averaging != "none" else None
+    for network in (*networks.values(), *([] if average is None else [average])):
         network.to(memory_format=torch.channels_last if config.training.channels_last else torch.preserve_format)
         for tensor in (*network.parameters(), *network.buffers()):
             mode.follow(tensor)
@@ -57,24 +58,28 @@ def real_peak(config) -> int:
         **{
             name: Player(network=network, bare=network, optimizer=build_optimizer(config.optimizer, network))
             for name, network in networks.items()
-        }
+        },
+        average=average,
     )
     means = Means(criterion=build_criterion(config.loss), max_grad_norm=config.optimizer.max_grad_norm)
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     count, height, width = config.training.batch_size, *config.data.image_size
 
     def batch():
-        dan = config.strategy == "dan"
-        images = torch.rand(count * (1 + dan), 3, height, width).contiguous(memory_format=layout)
-        targets = torch.zeros(count * (1 + dan), height, width, dtype=torch.uint8)
-        others = images[count:] if dan else None
-        return Batch(images=images[:count], targets=targets[:count], unannotated=others)
+        more = config.strategy != "supervised"
+        images = torch.rand(count * (1 + more), 3, height, width).contiguous(memory_format=layout)
+        targets = torch.zeros(count * (1 + more), height, width, dtype=torch.uint8)
+        others = images[count:] if more else None
+        strong = tuple(torch.rand_like(others) for _ in range(strong_views(config)))
+        return Batch(images=images[:count], targets=targets[:count], unannotated=others, strong=strong)
 
     with mode:
         for _ in range(2):
             mode.peak = 0
             batches = [batch() for _ in range(config.training.gradient_accumulation_steps)]
             build_step(config, 1, 1)(players, batches, means)
+            if average is not None:
+                update_average(average, players.sn.bare, 0.5)
             del batches
     return mode.peak
 
@@ -94,6 +99,12 @@ def real_peak(config) -> int:
         {"strategy": "dan"},
         {"strategy": "dan", "adversarial__sn_update": "joint", "en__head": "global_average"},
         {"strategy": "dan", "training__activation_checkpointing": True},
+        {"training__weight_averaging": "swa"},
+        {"strategy": "mean_teacher", "unannotated__uncertainty_passes": 2},
+        {"strategy": "fixmatch", "unannotated__labels_from": "student", "training__gradient_accumulation_steps": 2},
+        {"strategy": "entropy_minimisation"},
+        {"strategy": "batch_norm_only"},
+        {"strategy": "dan+fixmatch"},
     ],
 )
 def test_live_bytes_are_those_of_real_tensors(small, changes):
@@ -146,6 +157,15 @@ def test_mixed_precision_checkpointing_and_micro_batches_save_memory(small):
         ({"training__batch_size": 2, "training__gradient_accumulation_steps": 2}, 0.6),
     ):
         assert break_down(trace_training(small(data__image_size=(128, 192), **changes))).peak < share * plain, changes
+
+
+def test_an_average_takes_as_much_as_the_weights(small):
+    wide = {"sn__first_layer_out_channels": 128, "data__image_size": (8, 8), "training__batch_size": 2}
+    plain, averaged = (
+        break_down(trace_training(small(**wide, training__weight_averaging=how))).kinds["parameters"]
+        for how in ("none", "ema")
+    )
+    assert averaged == 2 * plain
 
 
 def test_a_network_of_the_user_s_own_is_planned(small):

@@ -22,11 +22,14 @@ from flexdan.config.run import (
     to_yaml,
     with_settings,
 )
+from flexdan.config.strategies import STRONG_VIEWS, Strategy, has_en, term_of
 from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+from flexdan.config.unannotated import UnannotatedConfig
 
 __all__ = [
     "IGNORE",
     "METRICS",
+    "STRONG_VIEWS",
     "AdversarialConfig",
     "AugmentationConfig",
     "DataConfig",
@@ -37,18 +40,22 @@ __all__ = [
     "RunConfig",
     "SchedulerConfig",
     "SegmentationNetworkConfig",
+    "Strategy",
     "TrainingConfig",
     "Tuning",
+    "UnannotatedConfig",
     "UserError",
     "add_settings",
     "changed_settings",
     "config_from_mapping",
+    "has_en",
     "network_outputs",
     "network_shape",
     "parse_command",
     "read_postprocessing",
     "read_settings_file",
     "setting_values",
+    "term_of",
     "to_dict",
     "to_yaml",
     "typed_settings",

@@ -10,7 +10,9 @@ from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
+from flexdan.config.strategies import LABELLED, Strategy, has_en, term_of
 from flexdan.config.training import UNVALIDATED, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
+from flexdan.config.unannotated import UnannotatedConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,10 @@ class RunConfig:
 
     Args:
         strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan:
-            against an evaluation network, with unannotated images too (deep adversarial network, Zhang et al. 2017).
+            against an evaluation network, with unannotated images too (deep adversarial network, Zhang et al. 2017);
+            mean_teacher, fixmatch and entropy_minimisation: from unannotated images, as docs/strategies.md says of
+            each; dan+mean_teacher and alike: both at once; batch_norm_only: a control, whose unannotated images reach
+            nothing but the statistics of batch norm.
         seed: seed of the weights, the order of the images and the augmentation.
         init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
         init_en: the same for the evaluation network.
@@ -28,13 +33,14 @@ class RunConfig:
         sn: segmentation network (SN).
         en: evaluation network (EN) of adversarial strategies.
         adversarial: the EN's part in the objective.
+        unannotated: what other strategies make of unannotated images.
         loss: loss of the SN.
         optimizer: optimiser.
         scheduler: learning rate over time.
         training: training loop.
     """
 
-    strategy: Literal["supervised", "dan"] = "supervised"
+    strategy: Strategy = "supervised"
     seed: int = 0
     init_sn: str = ""
     init_en: str = ""
@@ -43,6 +49,7 @@ class RunConfig:
     sn: SegmentationNetworkConfig = field(default_factory=SegmentationNetworkConfig)
     en: EvaluationNetworkConfig = field(default_factory=EvaluationNetworkConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    unannotated: UnannotatedConfig = field(default_factory=UnannotatedConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
@@ -59,8 +66,32 @@ class RunConfig:
                 f"loss.class_weights has {weights} weights, but there are {classes + contours} classes, background"
                 f"{' and contours' * contours} included: give one for each"
             )
-        if self.strategy == "dan":
+        if has_en(self.strategy):
             self._check_adversarial()
+        self._check_teacher()
+
+    @property
+    def weight_averaging(self) -> Literal["none", "ema", "swa"]:
+        """The average of the SN's weights that is kept; what is auto depends on the strategy."""
+        wanted = self.training.weight_averaging
+        return ("ema" if self._needs_teacher() else "none") if wanted == "auto" else wanted
+
+    def _needs_teacher(self) -> bool:
+        term = term_of(self.strategy)
+        return term == "mean_teacher" or (term in LABELLED and self.unannotated.labels_from == "average")
+
+    def _check_teacher(self):
+        if self._needs_teacher() and self.weight_averaging != "ema":
+            other = "" if term_of(self.strategy) == "mean_teacher" else ", or unannotated.labels_from student"
+            raise UserError(
+                f"strategy is {self.strategy}, whose labels come from an average of the weights, but "
+                f"training.weight_averaging is {self.weight_averaging}: say auto or ema{other}"
+            )
+        if term_of(self.strategy) == "mean_teacher" and self.unannotated.labels_from == "student":
+            raise UserError(
+                f"unannotated.labels_from is student, but strategy is {self.strategy}, where the average teaches: say "
+                "average, or take the strategy fixmatch"
+            )
 
     def _check_unvalidated(self):
         named = {"training.best_metric": self.training.best_metric}
@@ -74,6 +105,8 @@ class RunConfig:
                 )
 
     def _check_adversarial(self):
+        if self.strategy != "dan":
+            self._check_combination()
         if self.adversarial.freeze == "en" and not self.init_en:
             raise UserError("adversarial.freeze is en, but a fresh EN knows nothing: say whose with init_en")
         if self.adversarial.gan_start_epoch > self.training.num_epochs:
@@ -86,6 +119,21 @@ class RunConfig:
                 f"adversarial.freeze is sn, but adversarial.gan_start_epoch is {self.adversarial.gan_start_epoch}: "
                 "before that only the SN trains; say 1"
             )
+        self._check_en_batch()
+
+    def _check_combination(self):
+        if self.adversarial.freeze == "sn":
+            raise UserError(
+                f"adversarial.freeze is sn, but strategy is {self.strategy}, in which the SN learns: say none, or take "
+                "the strategy dan"
+            )
+        if self.adversarial.unannotated_source == "half_batch":
+            raise UserError(
+                f"adversarial.unannotated_source is half_batch, but strategy is {self.strategy}, which needs "
+                "unannotated images: say split"
+            )
+
+    def _check_en_batch(self):
         half_batch = self.adversarial.unannotated_source == "half_batch"
         own, other = self.training.batch_size, self.training.unannotated_batch_size
         mixed = own if half_batch else own + (own if other == "auto" else other)

@@ -164,6 +164,13 @@ class TrainingConfig:
         activation_checkpointing: keep only the input of each block and compute the rest anew in the backward pass: less
             memory, equal results, about a third more time; for the networks of FlexDAN.
         best_metric: the metric of an epoch that chooses best.ckpt, one of validation, or epoch: the last one is taken.
+        weight_averaging: an average of the SN's weights and batch-norm statistics over the updates, which is what is
+            validated, kept in best.ckpt and used; ema: exponential moving average; swa: the plain mean from swa_start
+            on (Izmailov et al. 2018, of every update); none; auto: ema where it teaches (mean_teacher and others), else
+            none.
+        ema_decay: ema: the average keeps this share of itself at each update t = 0, 1, ..., at the start no more than
+            1 - 1 / (t + 1) (Tarvainen and Valpola 2017).
+        swa_start: swa: share of the updates after which the mean begins; before, it is the SN itself.
         early_stopping_patience: stop after so many epochs without a better best_metric; 0 is off.
         tensorboard: write TensorBoard events into the run folder.
         wandb: log the run to Weights & Biases too; needs `pip install 'flexdan[wandb]'`.
@@ -180,6 +187,9 @@ class TrainingConfig:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     channels_last: bool = True
     activation_checkpointing: bool = False
+    weight_averaging: Literal["auto", "none", "ema", "swa"] = "auto"
+    ema_decay: float = 0.99
+    swa_start: float = 0.75
     best_metric: Metric = "iou_score"
     early_stopping_patience: int = 0
     tensorboard: bool = True
@@ -193,6 +203,9 @@ class TrainingConfig:
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise UserError(f"training.{name} is {value}: it must be at least 1")
+        for name in ("ema_decay", "swa_start"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"training.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         for name in ("num_workers", "early_stopping_patience"):
             if getattr(self, name) < 0:
                 raise UserError(f"training.{name} is {getattr(self, name)}: it must be 0 or more")

@@ -38,26 +38,25 @@ class LoadedRun:
 
 def save_checkpoint(
     path: Path,
+    networks: Mapping[str, nn.Module],
     *,
-    network: nn.Module,
     config: RunConfig,
     native_size: tuple[int, int],
     epoch: int,
     history: list[dict[str, Any]],
     training: Mapping[str, Any] | None = None,
-    en: nn.Module | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, make sure that it is on disk, and rename it.
 
     Args:
         path: the file.
-        network: the segmentation network.
+        networks: sn, the segmentation network; where they are there and training is to go on from here, en, the
+            evaluation network, and average, that of the weights.
         config: the resolved settings.
         native_size: median height and width of the training images.
         epoch: the last finished epoch.
         history: metrics of every epoch so far.
         training: state of the optimisers and schedulers, where training is to go on from here.
-        en: the evaluation network, where there is one.
     """
     content = {
         "format": FORMAT,
@@ -66,8 +65,8 @@ def save_checkpoint(
         "native_size": list(native_size),
         "epoch": epoch,
         "history": history,
-        "sn": network.state_dict(),
-        "en": {} if en is None else en.state_dict(),
+        "en": {},
+        **{name: network.state_dict() for name, network in networks.items()},
         "training": dict(training or {}),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -124,9 +123,14 @@ def load_run(run: Path, weights: Literal["best", "last"] = "best") -> LoadedRun:
         image_size=size,
         normalisation=(config.data.mean, config.data.std),
     )
-    load_weights(network, content["sn"], f"the network of {run}")
+    load_weights(network, trained_weights(content), f"the network of {run}")
     height, width = content["native_size"]
     return LoadedRun(network=network.eval(), config=config, native_size=(height, width), epoch=content["epoch"])
+
+
+def trained_weights(content: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
+    """Return the weights of a checkpoint that are to be used: the average, where training keeps one."""
+    return content.get("average") or content["sn"]
 
 
 def load_initial_weights(network: nn.Module, run: Path, name: Literal["sn", "en"]) -> None:
@@ -136,10 +140,13 @@ def load_initial_weights(network: nn.Module, run: Path, name: Literal["sn", "en"
         UserError: if the run has no checkpoint or no such network, or its network is another one.
     """
     which: Literal["best", "last"] = "best" if name == "sn" else "last"  # no validation metric says how good an EN is
-    weights = load_checkpoint(checkpoint_path(run, which)).get(name)
+    content = load_checkpoint(checkpoint_path(run, which))
+    weights = trained_weights(content) if name == "sn" else content.get(name)
     what = {"sn": "segmentation network", "en": "evaluation network"}[name]
     if not weights:
-        raise UserError(f"init_{name} is {run}, which has no {what}: name the folder of a run with strategy dan")
+        raise UserError(
+            f"init_{name} is {run}, which has no {what}: name the folder of a run with an EN, such as strategy dan"
+        )
     load_weights(network, weights, f"init_{name} is {run}, but its {what}", name)
 
 

@@ -19,19 +19,31 @@ from flexdan.data.tensors import to_tensor
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts
 from flexdan.inference import evaluate_batches
-from flexdan.strategies import Batch, build_step, en_takes_part, make_batch
+from flexdan.strategies import (
+    Batch,
+    average_share,
+    build_step,
+    en_takes_part,
+    make_batch,
+    strong_views,
+    takes_unannotated,
+    update_average,
+)
 
 
 def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
     """Train for one epoch and return what the record says of it."""
-    adversarial = en_takes_part(config, epoch)
+    adversarial, unannotated = en_takes_part(config, epoch), takes_unannotated(config, epoch)
+    before, total = (epoch - 1) * parts.updates_per_epoch, config.training.num_epochs * parts.updates_per_epoch
     torch.manual_seed(epoch_seed(config.seed, epoch, parts.accelerator.process_index))  # for networks that draw
     for _, player in parts.players.items():
         player.network.train()
     done = (epoch - max(config.adversarial.gan_start_epoch, 1)) * parts.updates_per_epoch
     start, numbers, images_seen, lr = time.perf_counter(), [], 0, {}
-    for position, batches in enumerate(_updates(parts, config, epoch, adversarial, progress)):
-        result = build_step(config, epoch, done + position)(parts.players, batches, parts.means)
+    for position, batches in enumerate(_updates(parts, config, epoch, unannotated, progress)):
+        step = build_step(config, epoch, done + position, (before + position) / total)
+        result = step(parts.players, batches, parts.means)
+        _update_average(parts, config, before + position, total)
         count = sum(len(batch.images) for batch in batches)
         numbers.append((count, result))
         images_seen += count + sum(len(batch.unannotated) for batch in batches if batch.unannotated is not None)
@@ -51,18 +63,20 @@ def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: T
 
 
 def _updates(
-    parts: TrainingParts, config: RunConfig, epoch: int, adversarial: bool, progress: TrainingProgress
+    parts: TrainingParts, config: RunConfig, epoch: int, takes_others: bool, progress: TrainingProgress
 ) -> Iterator[list[Batch]]:
     """Yield the batches of every update of an epoch."""
     for loader in parts.loaders:
         loader.set_epoch(epoch)  # accelerate counts passes itself otherwise, and a resumed run starts at 0
-    unannotated = iter(parts.unannotated_loader or ()) if adversarial else iter(())
+    unannotated = iter(parts.unannotated_loader or ()) if takes_others else iter(())
     batches: list[Batch] = []
     for position, (pixels, classes) in enumerate(parts.train_loader):
         more, _ = next(unannotated, (pixels[:0], None))
         seed = epoch_seed(config.seed, epoch, parts.accelerator.process_index, position)
-        images, targets = _to_input(parts, config, torch.cat([pixels, more]), classes, seed)
-        batches.append(make_batch(config, images, targets, len(pixels), adversarial=adversarial))
+        images, targets, strong = _to_input(parts, config, torch.cat([pixels, more]), classes, seed)
+        batches.append(
+            make_batch(config, images, targets, len(pixels), unannotated=takes_others, strong=strong, seed=seed)
+        )
         progress.advance()
         if len(batches) == parts.accumulate or position + 1 == len(parts.train_loader):
             yield batches
@@ -71,8 +85,10 @@ def _updates(
 
 def _to_input(
     parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, seed: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Turn bytes (N, h, w, C) and classes of the first of them, (n, h, w), into augmented, normalised network input.
+
+    With it come strong views of the others, (N - n, C, H, W) each, where the strategy learns from them.
 
     All images of a batch, annotated or not, are augmented together: where a batch turns as a whole, no network can tell
     the kinds apart by that.
@@ -82,9 +98,22 @@ def _to_input(
     images, targets = parts.augmentation(pixels.movedim(-1, 1), torch.cat([classes, rest]), generator)
     if config.sn.contour_width:
         targets = contour_targets(targets, network_shape(config)[1])
-    images = (images - config.data.mean) / config.data.std
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
-    return images.contiguous(memory_format=layout), targets
+
+    def normalise(intensities: Tensor) -> Tensor:
+        return ((intensities - config.data.mean) / config.data.std).contiguous(memory_format=layout)
+
+    strong = tuple(parts.strong(images[len(classes) :], generator) for _ in range(strong_views(config)))
+    return normalise(images), targets, tuple(map(normalise, strong))
+
+
+def _update_average(parts: TrainingParts, config: RunConfig, done: int, total: int) -> None:
+    """Let the average of the SN's weights follow, after so many of all updates before this one."""
+    players, training = parts.players, config.training
+    if players.average is not None:
+        exponential = config.weight_averaging == "ema"
+        decay, start = (training.ema_decay, 0) if exponential else (1.0, round(training.swa_start * total))
+        update_average(players.average, players.sn.bare, average_share(done, decay, start))
 
 
 def _step_schedulers(parts: TrainingParts, adversarial: bool) -> dict[str, float]:
@@ -109,8 +138,8 @@ def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress
     if not config.data.val_split:
         return {}
     device = parts.accelerator.device
-    for _, player in parts.players.items():
-        for buffer in player.bare.buffers():  # batch norm's, of each process its own: the first one's are saved
+    for network in parts.players.networks().values():
+        for buffer in network.buffers():  # batch norm's, of each process its own: the first one's are saved
             broadcast(buffer)
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
 
@@ -121,7 +150,7 @@ def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress
             progress.advance()
 
     result = evaluate_batches(
-        parts.players.sn.bare,
+        parts.players.evaluated,
         batches(),
         num_classes=network_shape(config)[1],
         loss=parts.means.criterion,

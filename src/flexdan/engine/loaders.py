@@ -7,14 +7,16 @@ from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderShard
 from torch.utils.data import DataLoader
 
-from flexdan.config import RunConfig, network_shape
+from flexdan.config import RunConfig, has_en, network_shape
 from flexdan.data import ImageRecord
 from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, make_loader
 
 
 def uses_unannotated(config: RunConfig) -> bool:
     """Tell whether a training has a loader of unannotated images."""
-    return config.strategy == "dan" and config.adversarial.unannotated_source == "split"
+    if config.strategy == "supervised":
+        return False
+    return not has_en(config.strategy) or config.adversarial.unannotated_source == "split"
 
 
 def batches_per_epoch(config: RunConfig, annotated: int, unannotated: int, processes: int) -> int | None:
@@ -28,7 +30,7 @@ def batches_per_epoch(config: RunConfig, annotated: int, unannotated: int, proce
     """
     if config.training.updates_per_epoch != "auto":
         return config.training.updates_per_epoch * config.training.gradient_accumulation_steps
-    if config.strategy != "dan":
+    if config.strategy == "supervised":
         return None
     passes = math.ceil(annotated / config.training.batch_size), math.ceil(unannotated / unannotated_batch_size(config))
     return math.ceil(max(passes) / processes)

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 
-from flexdan.config import METRICS, RunConfig, UserError
+from flexdan.config import METRICS, RunConfig, UserError, has_en
 from flexdan.engine.checkpoint import save_checkpoint
 from flexdan.engine.epoch import reset_peak_memory, train_epoch, validate
 from flexdan.engine.progress import TrainingProgress, epoch_lines
@@ -66,7 +65,7 @@ def train(
         except UserError as error:  # of a loader's worker: torch wraps the message into a traceback
             raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
         except NonFiniteLossError as error:
-            en_lr = f" and adversarial.en_lr {config.adversarial.en_lr or 'the same'}" * (config.strategy == "dan")
+            en_lr = f" and adversarial.en_lr {config.adversarial.en_lr or 'the same'}" * has_en(config.strategy)
             raise UserError(
                 f"{error} in epoch {len(history) + 1}: training stopped before the update; optimizer.lr is "
                 f"{config.optimizer.lr}{en_lr}: start anew with a tenth of it, or with training.precision fp32"
@@ -111,12 +110,10 @@ def _run_epochs(
         best = best_epoch(history, config.training.best_metric) is row
         before_writing()
         if main:
-            sn, en = parts.players.sn, parts.players.en
-            save = partial(save_checkpoint, network=sn.bare)
             saved = {"config": config, "native_size": data.native_size, "epoch": epoch, "history": history}
             if best:
-                save(folder / "best.ckpt", **saved)
-            save(folder / "last.ckpt", **saved, training=training_state(parts), en=en.bare if en else None)
+                save_checkpoint(folder / "best.ckpt", {"sn": parts.players.evaluated}, **saved)
+            save_checkpoint(folder / "last.ckpt", parts.players.networks(), **saved, training=training_state(parts))
             append_event(folder / "record.jsonl", {"event": "epoch", **row})
             trackers.write(row)
             for line in epoch_lines(row, num_epochs, best):
@@ -162,7 +159,7 @@ def best_epoch(history: list[dict[str, Any]], metric: str) -> dict[str, Any]:
 
 def _stops_early(history: list[dict[str, Any]], config: RunConfig) -> bool:
     patience = config.training.early_stopping_patience
-    still = config.strategy == "dan" and config.adversarial.freeze == "sn"  # then no metric ever gets better
+    still = has_en(config.strategy) and config.adversarial.freeze == "sn"  # then no metric ever gets better
     if not patience or not history or still:
         return False
     return history[-1]["epoch"] - best_epoch(history, config.training.best_metric)["epoch"] >= patience

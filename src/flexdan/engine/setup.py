@@ -1,8 +1,10 @@
 """Everything that a training needs, built once from the settings."""
 
+import copy
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +14,10 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 from torch.utils.data import DataLoader
 
-from flexdan.config import RunConfig, UserError, network_outputs, network_shape
+from flexdan.config import RunConfig, UserError, has_en, network_outputs, network_shape
 from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
+from flexdan.data.color import ColorJitter
 from flexdan.data.dataset import Track, epoch_seed
 from flexdan.data.splits import mark_annotated
 from flexdan.engine.allocator import keep_freed_memory
@@ -69,6 +72,7 @@ class TrainingParts:
         schedulers: of the optimisers, by the name of the network: sn, en; a frozen one has none.
         means: how passes and updates are done.
         augmentation: random changes of a batch.
+        strong: random changes of the colours of unannotated images, beyond those.
         train_loader: annotated images.
         unannotated_loader: as many batches of unannotated images, where the strategy uses them.
         val_loader: annotated images of the validation split; empty without one.
@@ -81,6 +85,7 @@ class TrainingParts:
     schedulers: dict[str, Scheduler | None]
     means: Means
     augmentation: Augmentation
+    strong: ColorJitter
     train_loader: DataLoaderShard
     unannotated_loader: DataLoaderShard | None
     val_loader: DataLoader
@@ -123,9 +128,9 @@ def gather_data(config: RunConfig) -> TrainingData:
     unannotated = [record for record in train if not record.annotated]
     if uses_unannotated(config) and not unannotated:
         raise UserError(
-            f"strategy is dan, but all {len(train)} images of the split {config.data.train_split!r} are annotated: "
-            "import images without masks, let only some keep theirs with data.annotated (such as 9 or 10%), or say "
-            "adversarial.unannotated_source half_batch"
+            f"strategy is {config.strategy}, but all {len(train)} images of the split {config.data.train_split!r} are "
+            "annotated: import images without masks, or let only some keep theirs with data.annotated (such as 9 or "
+            "10%)" + ", or say adversarial.unannotated_source half_batch" * (config.strategy == "dan")
         )
     return TrainingData(
         annotated=annotated, unannotated=unannotated, validation=validation, native_size=(height, width)
@@ -180,7 +185,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    networks = {"sn": build_network(config)} | ({"en": build_en(config)} if config.strategy == "dan" else {})
+    networks = build_networks(config)
     for name, network in networks.items():
         layout = torch.channels_last if config.training.channels_last else torch.preserve_format
         networks[name] = network.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
@@ -201,6 +206,9 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         size, seed = unannotated_batch_size(config), epoch_seed(config.seed, 0, 1)  # an order of its own
         unannotated_loader = training_loader(config, accelerator, unannotated_set, size, batches, seed)
 
+    average = None
+    if config.weight_averaging != "none":
+        average = copy.deepcopy(networks["sn"]).requires_grad_(False).eval()
     wrapped = {name: accelerator.prepare(network) for name, network in networks.items()}
     players = {
         name: Player(network=wrapped[name], bare=network, optimizer=optimizers[name])
@@ -209,11 +217,11 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     updates = math.ceil(len(train_loader) / config.training.gradient_accumulation_steps)
     epochs = {"sn": config.training.num_epochs}
     epochs["en"] = epochs["sn"] - max(config.adversarial.gan_start_epoch, 1) + 1
-    frozen = config.adversarial.freeze if config.strategy == "dan" else "none"
+    frozen = config.adversarial.freeze if has_en(config.strategy) else "none"
     precision = resolve_precision(config.training.precision, accelerator.device.type)
     return TrainingParts(
         accelerator=accelerator,
-        players=Players(**players),
+        players=Players(**players, average=average),
         schedulers={
             name: build_scheduler(config.scheduler, optimizer, updates * epochs[name])
             for name, optimizer in optimizers.items()
@@ -227,11 +235,32 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
             max_grad_norm=config.optimizer.max_grad_norm,
         ),
         augmentation=Augmentation(**asdict(config.augmentation)),
+        strong=strong_jitter(config),
         train_loader=train_loader,
         unannotated_loader=unannotated_loader,
         val_loader=build_loader(config, accelerator, val_set, config.training.batch_size),
         accumulate=config.training.gradient_accumulation_steps,
         precision=precision,
+    )
+
+
+def build_networks(config: RunConfig) -> dict[Literal["sn", "en"], nn.Module]:
+    """Build the networks of a resolved configuration that learn, by name."""
+    networks: dict[Literal["sn", "en"], nn.Module] = {"sn": build_network(config)}
+    if has_en(config.strategy):
+        networks["en"] = build_en(config)
+    return networks
+
+
+def strong_jitter(config: RunConfig) -> ColorJitter:
+    """Return how the colours of strong views change; saturation and hue are there in RGB images only."""
+    settings, rgb = config.unannotated, network_shape(config)[0] == 3
+    return ColorJitter(
+        brightness=settings.strong_brightness,
+        contrast=settings.strong_contrast,
+        saturation=settings.strong_saturation if rgb else 0.0,
+        hue=settings.strong_hue if rgb else 0.0,
+        blur=settings.strong_blur,
     )
 
 
@@ -281,5 +310,5 @@ def count_all_parameters(config: RunConfig, channels: int = 3, classes: int = 2)
     )
     config = replace(config, sn=sn)
     with torch.device("meta"):
-        networks = [build_network(config)] + ([build_en(config)] if config.strategy == "dan" else [])
-    return sum(map(count_parameters, networks))
+        networks = build_networks(config)
+    return sum(map(count_parameters, networks.values()))

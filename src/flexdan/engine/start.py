@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import RunConfig, network_shape, to_yaml
+from flexdan.config import RunConfig, network_shape, term_of, to_yaml
 from flexdan.config.errors import CannotResumeError
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
@@ -15,7 +15,7 @@ from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.record import resume_event, rewrite_record, start_event
 from flexdan.engine.setup import TrainingData, TrainingParts
 from flexdan.models import EncoderUNet, count_parameters, load_imagenet
-from flexdan.strategies import Player
+from flexdan.strategies import Player, weight_at
 
 RUN_FILES = (  # of a run folder, as patterns
     *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "report.html"),
@@ -45,6 +45,8 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
     for name, player in players.items():
         if run := {"sn": config.init_sn, "en": config.init_en}[name]:
             load_initial_weights(player.bare, Path(run), name)
+    if players.average is not None:
+        players.average.load_state_dict(players.sn.bare.state_dict())
     if parts.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         for pattern in RUN_FILES:
@@ -84,6 +86,8 @@ def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, fol
         player.optimizer.load_state_dict(state["optimizer"])
         if scheduler is not None:
             scheduler.load_state_dict(state["scheduler"])
+    if parts.players.average is not None:
+        load_weights(parts.players.average, content.get("average", {}), f"the average of {folder / 'last.ckpt'}")
     history = content["history"]
     if parts.accelerator.is_main_process:
         kept = [event for event in events if event["event"] != "end" and event.get("epoch", 0) <= len(history)]
@@ -144,7 +148,11 @@ def describe_run(
         )
     if parts.players.en is not None:
         progress.say(_describe_en(parts.players.en, config, len(data.unannotated)))
-    elif data.unannotated:
+    if term_of(config.strategy):
+        progress.say(_describe_term(config, len(data.unannotated)))
+    if config.weight_averaging != "none":
+        progress.say(_describe_average(config))
+    if data.unannotated and config.strategy == "supervised":
         progress.say(f"{len(data.unannotated)} unannotated training images: the supervised strategy does not use them")
     progress.say(f"an epoch is {parts.updates_per_epoch} updates")
     limit = f"data.cache_gib {config.data.cache_gib}" + " of each process" * (parts.accelerator.num_processes > 1)
@@ -168,6 +176,21 @@ def _describe_en(en: Player, config: RunConfig, unannotated: int) -> str:
         f"against {config.en.model_type}, {count_parameters(en.bare):,} parameters, from epoch "
         f"{settings.gan_start_epoch} on, with {source}; sigma {growth}"
     )
+
+
+def _describe_term(config: RunConfig, unannotated: int) -> str:
+    full, settings = weight_at(config, 1.0), config.unannotated
+    ramp = f", reached after {settings.ramp_up:.0%} of the updates" if settings.ramp_up else ""
+    return f"{term_of(config.strategy)} with {unannotated} unannotated training images, its weight {full:g}{ramp}"
+
+
+def _describe_average(config: RunConfig) -> str:
+    training = config.training
+    how = {
+        "ema": f"exponential, decay {training.ema_decay:g}",
+        "swa": f"plain, of the updates after the first {training.swa_start:.0%}",
+    }[config.weight_averaging]
+    return f"an average of the weights ({how}) is validated and kept as the best"
 
 
 def _larger(record: ImageRecord, native_size: tuple[int, int]) -> bool:

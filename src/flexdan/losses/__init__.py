@@ -3,6 +3,7 @@
 from flexdan.losses.adversarial import score_loss
 from flexdan.losses.boundary import boundary_loss, signed_distances
 from flexdan.losses.build import CRITERIA, Criterion, build_criterion
+from flexdan.losses.consistency import entropy, entropy_loss, pseudo_label_loss, softmax_mse
 from flexdan.losses.segmentation import cross_entropy, dice_loss, tversky_loss
 
 __all__ = [
@@ -12,7 +13,11 @@ __all__ = [
     "build_criterion",
     "cross_entropy",
     "dice_loss",
+    "entropy",
+    "entropy_loss",
+    "pseudo_label_loss",
     "score_loss",
     "signed_distances",
+    "softmax_mse",
     "tversky_loss",
 ]

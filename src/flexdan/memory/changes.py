@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from flexdan.config import RunConfig, UserError, with_settings
+from flexdan.config import RunConfig, UserError, has_en, with_settings
 from flexdan.memory.devices import Device
 from flexdan.models import EVALUATION_NETWORKS, SEGMENTATION_NETWORKS
 
@@ -86,14 +86,14 @@ def lasting_bytes(config: RunConfig, parameters: int) -> int:
     if config.sn.model_type not in SEGMENTATION_NETWORKS or config.adversarial.freeze != "none":
         return parameters * BYTES
     state = (config.optimizer.momentum > 0) if config.optimizer.optimizer_type == "sgd" else 2
-    return parameters * BYTES * (1 + state + (config.strategy == "supervised"))
+    return parameters * BYTES * (1 + state + (not has_en(config.strategy)))
 
 
 def _large_changes(config: RunConfig) -> Iterator[Change]:
     """Yield changes of network and optimiser, nothing first."""
     yield Change()
     heads = [Change()]
-    if config.strategy == "dan" and config.en.model_type == "FlexVGG" and config.en.head == "flatten":
+    if has_en(config.strategy) and config.en.model_type == "FlexVGG" and config.en.head == "flatten":
         width, least = config.en.first_linear_layer_out_features, max(16, 2**config.en.depth_linear_block)
         while (width := width // 2) >= least:
             heads.append(Change(names=("narrower EN",), settings={"en.first_linear_layer_out_features": width}))

@@ -10,15 +10,25 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from flexdan.config import RunConfig, UserError, network_shape
+from flexdan.config import RunConfig, UserError, has_en, network_shape
 from flexdan.engine.loaders import unannotated_batch_size, uses_unannotated
 from flexdan.engine.optimizers import build_optimizer
 from flexdan.engine.precision import make_autocast
-from flexdan.engine.setup import build_en, build_network
+from flexdan.engine.setup import build_network, build_networks
 from flexdan.losses import build_criterion
 from flexdan.memory.trace import Allocation, Kind, StorageTracker, Trace, rounded
 from flexdan.models import SEGMENTATION_NETWORKS, count_parameters, import_network_class
-from flexdan.strategies import Batch, Means, Player, Players, build_step, make_batch
+from flexdan.strategies import (
+    Batch,
+    Means,
+    Player,
+    Players,
+    build_step,
+    make_batch,
+    strong_views,
+    takes_unannotated,
+    update_average,
+)
 
 Step = Callable[[Players, Sequence[Batch], Means], object]
 
@@ -86,20 +96,24 @@ def _one_thread() -> Iterator[None]:
 
 def _epoch(config: RunConfig) -> int:
     """Return an epoch in which all networks of a training take part."""
-    return max(config.adversarial.gan_start_epoch, 1) if config.strategy == "dan" else 1
+    return max(config.adversarial.gan_start_epoch, 1) if has_en(config.strategy) else 1
 
 
 def _trace(config: RunConfig, step: Step, steps: int) -> Trace:
-    networks = {"sn": build_network(config)} | ({"en": build_en(config)} if config.strategy == "dan" else {})
+    networks: dict[str, nn.Module] = {**build_networks(config)}
+    averaged = config.weight_averaging != "none"
+    average = build_network(config).requires_grad_(False).eval() if averaged else None
+    everything = networks | ({} if average is None else {"average": average})
     if config.training.channels_last:
-        for network in networks.values():
+        for network in everything.values():
             _to_channels_last(network)
-    tracker = StorageTracker(networks)
+    tracker = StorageTracker(everything)
     players = Players(
         **{
             name: Player(network=network, bare=network, optimizer=build_optimizer(config.optimizer, network))
             for name, network in networks.items()
-        }
+        },
+        average=average,
     )
 
     def backward(loss: Tensor) -> None:
@@ -119,6 +133,8 @@ def _trace(config: RunConfig, step: Step, steps: int) -> Trace:
             starts.append(len(tracker.events))
             tracker.flops = 0
             step(players, _batches(config, tracker), means)
+            if average is not None:
+                update_average(average, players.sn.bare, share=0.5)
             flops = tracker.flops
         events = list(tracker.events)  # before everything goes away
     return Trace(
@@ -187,9 +203,11 @@ def _batches(config: RunConfig, tracker: StorageTracker) -> list[Batch]:
     for _ in range(config.training.gradient_accumulation_steps):
         images = torch.empty(own + others, channels, *size).contiguous(memory_format=layout)
         targets = torch.empty(own + others, *size, dtype=torch.uint8)
-        for tensor in (images, targets):
+        strong = tuple(torch.empty_like(images[own:]) for _ in range(strong_views(config)))
+        for tensor in (images, targets, *strong):
             tracker.label(tensor, "inputs")
-        batches.append(make_batch(config, images, targets, own, adversarial=config.strategy == "dan"))
+        used = takes_unannotated(config, _epoch(config))
+        batches.append(make_batch(config, images, targets, own, unannotated=used, strong=strong))
     return batches
 
 

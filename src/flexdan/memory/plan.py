@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any, Literal
 
-from flexdan.config import RunConfig, UserError, with_settings
+from flexdan.config import RunConfig, UserError, has_en, with_settings
 from flexdan.engine.setup import count_all_parameters, gather_data, resolve_config
 from flexdan.memory.changes import Change, cheapest_change, lasting_bytes
 from flexdan.memory.demand import LARGEST, Requests, at_batch, device_bytes, requests, serves
@@ -137,7 +137,7 @@ class Planner:
         lasting = lasting_bytes(config, row.parameters or 0)
         if row.verdict == "does not fit" and lasting > self.memory - self.device.context:
             return 0
-        step = 2 if config.strategy == "dan" and config.adversarial.unannotated_source == "half_batch" else 1
+        step = 2 if has_en(config.strategy) and config.adversarial.unannotated_source == "half_batch" else 1
         own = max(config.training.batch_size // step, 1)
         first, second = (with_settings(config, {"training.batch_size": own * step * times}) for times in (1, 2))
         batches = (own * step, 2 * own * step)
@@ -179,7 +179,8 @@ def _with_batch(config: RunConfig, batch: int) -> RunConfig | None:
 def memory_settings(config: RunConfig) -> tuple:
     """Return what the memory of a training depends on; equal for configurations that need the same."""
     adversarial = config.adversarial
-    dan = config.strategy == "dan"
+    dan, alone = has_en(config.strategy), config.strategy == "supervised"
+    unannotated = config.unannotated
     training = config.training
     return (
         config.strategy,
@@ -188,10 +189,12 @@ def memory_settings(config: RunConfig) -> tuple:
         (repr(config.en), adversarial.sn_update, adversarial.en_input, adversarial.en_annotated) if dan else (),
         (adversarial.unannotated_source, adversarial.en_steps, adversarial.freeze) if dan else (),
         (adversarial.sigma_in_en_loss, sigma_at(adversarial, 1, 1) == 0) if dan else (),
+        (unannotated.labels_from, unannotated.uncertainty_passes > 0) if not alone else (),
+        config.weight_averaging != "none",
         config.loss,
         (config.optimizer.optimizer_type, config.optimizer.implementation),
         (config.optimizer.momentum > 0, config.optimizer.weight_decay > 0, config.optimizer.max_grad_norm > 0),
-        (training.batch_size, training.unannotated_batch_size if dan else 0, training.gradient_accumulation_steps),
+        (training.batch_size, 0 if alone else training.unannotated_batch_size, training.gradient_accumulation_steps),
         (training.precision, training.channels_last, training.activation_checkpointing),
     )
 

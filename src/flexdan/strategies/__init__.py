@@ -1,9 +1,25 @@
 """Training strategies: one step each, as a plain exchange."""
 
-from flexdan.strategies.build import STRATEGIES, build_step, en_takes_part, make_batch, sigma_at
+from flexdan.strategies.average import average_share, update_average
+from flexdan.strategies.batch_norm_only import batch_norm_only_step
+from flexdan.strategies.build import (
+    STRATEGIES,
+    build_step,
+    en_takes_part,
+    make_batch,
+    sigma_at,
+    strong_views,
+    takes_unannotated,
+    weight_at,
+)
+from flexdan.strategies.cutmix import cutmix_masks, mix
 from flexdan.strategies.dan import DanOptions, dan_step
 from flexdan.strategies.en_input import en_input_channels
+from flexdan.strategies.entropy_minimisation import entropy_minimisation
+from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.health import Health, gradient_ratio, judge_health
+from flexdan.strategies.lesson import Lesson, Term, Weighted
+from flexdan.strategies.mean_teacher import MeanTeacher
 from flexdan.strategies.step import Batch, Means, NonFiniteLossError, Player, Players
 from flexdan.strategies.supervised import supervised_step
 
@@ -11,18 +27,32 @@ __all__ = [
     "STRATEGIES",
     "Batch",
     "DanOptions",
+    "FixMatch",
     "Health",
+    "Lesson",
+    "MeanTeacher",
     "Means",
     "NonFiniteLossError",
     "Player",
     "Players",
+    "Term",
+    "Weighted",
+    "average_share",
+    "batch_norm_only_step",
     "build_step",
+    "cutmix_masks",
     "dan_step",
     "en_input_channels",
     "en_takes_part",
+    "entropy_minimisation",
     "gradient_ratio",
     "judge_health",
     "make_batch",
+    "mix",
     "sigma_at",
+    "strong_views",
     "supervised_step",
+    "takes_unannotated",
+    "update_average",
+    "weight_at",
 ]

@@ -1,33 +1,61 @@
 """Choosing the step of a strategy; the one place of this room that reads a configuration."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
 
-from flexdan.config import AdversarialConfig, RunConfig
+from flexdan.config import STRONG_VIEWS, AdversarialConfig, RunConfig, has_en, term_of
+from flexdan.strategies.batch_norm_only import batch_norm_only_step
 from flexdan.strategies.dan import DanOptions, dan_step
+from flexdan.strategies.entropy_minimisation import entropy_minimisation
+from flexdan.strategies.fixmatch import FixMatch
+from flexdan.strategies.lesson import Term, Weighted
+from flexdan.strategies.mean_teacher import MeanTeacher
 from flexdan.strategies.step import Batch, Step
 from flexdan.strategies.supervised import supervised_step
 
+WEIGHTS = {"entropy_minimisation": 0.001}  # of a term where the settings say auto, if not 1
 
-def build_step(config: RunConfig, epoch: int, iteration: int) -> Step:
+
+def build_step(config: RunConfig, epoch: int, iteration: int, share: float = 1.0) -> Step:
     """Return the step of a strategy in its state at one update.
 
     Args:
         config: the settings.
         epoch: 1 for the first one.
         iteration: updates against the EN so far.
+        share: 0..1, of all updates of the training that are done; 1, where nothing rises any more, for a trial.
     """
-    return STRATEGIES[config.strategy](config, epoch, iteration)
+    return STRATEGIES[config.strategy](config, epoch, iteration, share)
 
 
 def en_takes_part(config: RunConfig, epoch: int) -> bool:
-    """Tell whether the EN takes part in an epoch, and with it the unannotated images."""
-    return config.strategy == "dan" and epoch >= config.adversarial.gan_start_epoch
+    """Tell whether the EN takes part in an epoch."""
+    return has_en(config.strategy) and epoch >= config.adversarial.gan_start_epoch
 
 
-def make_batch(config: RunConfig, images: Tensor, targets: Tensor, annotated: int, *, adversarial: bool) -> Batch:
+def takes_unannotated(config: RunConfig, epoch: int) -> bool:
+    """Tell whether the steps of an epoch use unannotated images, or what plays their part."""
+    return en_takes_part(config, epoch) or bool(term_of(config.strategy)) or config.strategy == "batch_norm_only"
+
+
+def strong_views(config: RunConfig) -> int:
+    """Return how many views of each unannotated image, with other colours, the steps need."""
+    return STRONG_VIEWS.get(term_of(config.strategy), 0)
+
+
+def make_batch(
+    config: RunConfig,
+    images: Tensor,
+    targets: Tensor,
+    annotated: int,
+    *,
+    unannotated: bool,
+    strong: tuple[Tensor, ...] = (),
+    seed: int = 0,
+) -> Batch:
     """Divide what was loaded for one pass.
 
     Args:
@@ -35,13 +63,15 @@ def make_batch(config: RunConfig, images: Tensor, targets: Tensor, annotated: in
         images: (N, C, H, W), those with masks first.
         targets: classes (N, H, W).
         annotated: images with masks.
-        adversarial: whether the EN takes part; half of the images with masks play its unannotated ones, where the
-            settings say so.
+        unannotated: whether the step uses others; half of the images with masks play their part, where the settings say
+            so.
+        strong: views of the others with other colours.
+        seed: of what the step draws.
     """
-    if adversarial and config.adversarial.unannotated_source == "half_batch":
+    if unannotated and has_en(config.strategy) and config.adversarial.unannotated_source == "half_batch":
         annotated -= annotated // 2
-    unannotated = images[annotated:] if adversarial else None
-    return Batch(images=images[:annotated], targets=targets[:annotated], unannotated=unannotated)
+    others = images[annotated:] if unannotated else None
+    return Batch(images=images[:annotated], targets=targets[:annotated], unannotated=others, strong=strong, seed=seed)
 
 
 def sigma_at(settings: AdversarialConfig, epoch: int, iteration: int) -> float:
@@ -58,17 +88,79 @@ def sigma_at(settings: AdversarialConfig, epoch: int, iteration: int) -> float:
     return settings.sigma + epoch / settings.sigma_weight
 
 
-def _supervised(config: RunConfig, epoch: int, iteration: int) -> Step:
+def rise(share: float, length: float = 1.0) -> float:
+    """Return exp(-5 (1 - t)^2), which rises from 0.0067 to 1 (Laine and Aila 2017), t being the share of the length."""
+    return math.exp(-5 * (1 - (min(share / length, 1.0) if length else 1.0)) ** 2)
+
+
+def weight_at(config: RunConfig, share: float) -> float:
+    """Return the weight of the term on unannotated images, after a share of all updates."""
+    weight = config.unannotated.weight
+    full = WEIGHTS.get(term_of(config.strategy), 1.0) if weight == "auto" else weight
+    return full * rise(share, config.unannotated.ramp_up)
+
+
+def _mean_teacher(config: RunConfig, share: float) -> Term:
+    settings = config.unannotated
+    return MeanTeacher(
+        cutmix=settings.cutmix,
+        passes=settings.uncertainty_passes,
+        noise=settings.uncertainty_noise,
+        certainty=0.75 + 0.25 * rise(share),  # Yu et al. 2019, section 3.1
+    )
+
+
+def _fixmatch(config: RunConfig, share: float) -> Term:
+    settings = config.unannotated
+    return FixMatch(labels_from=settings.labels_from, confidence=settings.confidence, cutmix=settings.cutmix)
+
+
+def _entropy_minimisation(config: RunConfig, share: float) -> Term:
+    return entropy_minimisation
+
+
+TERMS: dict[str, Callable[[RunConfig, float], Term]] = {
+    "mean_teacher": _mean_teacher,
+    "fixmatch": _fixmatch,
+    "entropy_minimisation": _entropy_minimisation,
+}
+
+
+def _extra(config: RunConfig, share: float) -> Weighted:
+    return Weighted(term=TERMS[term_of(config.strategy)](config, share), weight=weight_at(config, share))
+
+
+def _supervised(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
     return supervised_step
 
 
-def _dan(config: RunConfig, epoch: int, iteration: int) -> Step:
+def _with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
+    return partial(supervised_step, extra=_extra(config, share))
+
+
+def _batch_norm_only(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
+    return batch_norm_only_step
+
+
+def _dan(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
     if not en_takes_part(config, epoch):
         return supervised_step
+    return partial(dan_step, options=_dan_options(config, epoch, iteration))
+
+
+def _dan_with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
+    """Return a step whose one update of the SN has all terms, also where `dan` alone would have two."""
+    extra = _extra(config, share)
+    if not en_takes_part(config, epoch):
+        return partial(supervised_step, extra=extra)
+    return partial(dan_step, options=_dan_options(config, epoch, iteration), extra=extra)
+
+
+def _dan_options(config: RunConfig, epoch: int, iteration: int) -> DanOptions:
     settings = config.adversarial
-    options = DanOptions(
+    return DanOptions(
         sigma=sigma_at(settings, epoch, iteration),
-        sn_update=settings.sn_update,
+        sn_update=settings.sn_update if config.strategy == "dan" else "joint",
         en_input=settings.en_input,
         en_annotated=settings.en_annotated,
         sigma_in_en_loss=settings.sigma_in_en_loss,
@@ -76,7 +168,16 @@ def _dan(config: RunConfig, epoch: int, iteration: int) -> Step:
         label_smoothing=settings.label_smoothing,
         freeze=settings.freeze,
     )
-    return partial(dan_step, options=options)
 
 
-STRATEGIES: dict[str, Callable[[RunConfig, int, int], Step]] = {"supervised": _supervised, "dan": _dan}
+STRATEGIES: dict[str, Callable[[RunConfig, int, int, float], Step]] = {
+    "supervised": _supervised,
+    "dan": _dan,
+    "batch_norm_only": _batch_norm_only,
+    "mean_teacher": _with_term,
+    "fixmatch": _with_term,
+    "entropy_minimisation": _with_term,
+    "dan+mean_teacher": _dan_with_term,
+    "dan+fixmatch": _dan_with_term,
+    "dan+entropy_minimisation": _dan_with_term,
+}

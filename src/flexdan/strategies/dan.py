@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from flexdan.losses import score_loss
 from flexdan.strategies.en_input import EnInput, en_inputs, predicted_maps, true_maps
+from flexdan.strategies.lesson import Weighted, lesson_of, mean_numbers, taught_pass
 from flexdan.strategies.step import Batch, Means, Player, Players, check_finite, gradient_norm, update
 
 JUDGEMENT = (  # what the EN's update tells of it
@@ -36,7 +37,9 @@ class DanOptions:
     freeze: Literal["none", "sn", "en"] = "none"
 
 
-def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: DanOptions) -> dict[str, float]:
+def dan_step(
+    players: Players, batches: Sequence[Batch], means: Means, options: DanOptions, extra: Weighted | None = None
+) -> dict[str, float]:
     r"""Do the three updates of one iteration (figure 1 of the paper), in its order.
 
     Over SN S and EN E the objective is :math:`\min_S \max_E \; \ell_{ce}(S(X), Y) - \sigma [\ell_{bce}(E(S(X), X), 1) +
@@ -58,13 +61,14 @@ def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: 
         batches: with unannotated images.
         means: how passes and updates are done.
         options: the variant, and sigma.
+        extra: another term of the SN's loss, which goes with that of the masks (1.).
 
     Returns:
-        train_loss; en_loss_annotated, en_loss_unannotated (2 ln 2 together where the EN is undecided), the shares
-        en_accuracy_annotated and en_accuracy_unannotated that it judges rightly, the standard deviation
-        en_score_spread of its scores, en_grad_norm; adversarial_loss, without sigma, and sigma; the norms
-        sn_grad_norm_segmentation and sn_grad_norm_adversarial of the gradients of the two terms in the SN's loss; the
-        number sn_updates. What a frozen network does not do is left out.
+        train_loss, and what another term tells; en_loss_annotated, en_loss_unannotated (2 ln 2 together where the EN is
+        undecided), the shares en_accuracy_annotated and en_accuracy_unannotated that it judges rightly, the standard
+        deviation en_score_spread of its scores, en_grad_norm; adversarial_loss, without sigma, and sigma; the norms
+        sn_grad_norm_segmentation (with another term) and sn_grad_norm_adversarial of the gradients of the two terms in
+        the SN's loss; the number sn_updates. What a frozen network does not do is left out.
 
     Raises:
         NonFiniteLossError: before an update, if its loss is not finite.
@@ -77,20 +81,18 @@ def dan_step(players: Players, batches: Sequence[Batch], means: Means, options: 
         sn.bare.eval()
 
     # 1. The SN learns from annotated images.
-    annotated, train_loss = [], 0.0
+    annotated, told = [], []
     for number, batch in enumerate(batches, start=1):
+        lesson = lesson_of(extra, players, batch, means)
         with means.sync(sn.network, last=number == len(batches)), torch.set_grad_enabled(learns):
-            with means.autocast():
-                logits = sn.network(batch.images)
-            loss = means.criterion(logits, batch.targets)
-            check_finite(loss, "training")
+            logits, loss, found = taught_pass(sn, batch, means, lesson, extra.weight if extra else 0.0)
             if learns:
                 means.backward(loss / len(batches))
-        train_loss += loss.item() / len(batches)
+        told.append(found)
         prediction = options.en_annotated == "prediction"
         maps = predicted_maps(logits.detach()) if prediction else true_maps(batch.targets, logits.shape[1])
         annotated.append(maps)
-    numbers["train_loss"] = train_loss
+    numbers |= mean_numbers(told)
     kept: list[Tensor | None] = []
     if learns:
         numbers["sn_grad_norm_segmentation"] = float(gradient_norm(sn))

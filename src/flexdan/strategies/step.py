@@ -33,13 +33,30 @@ class Player:
 
 @dataclass(frozen=True, kw_only=True)
 class Players:
-    """The segmentation network (SN) of a training and, where the strategy has one, its evaluation network (EN)."""
+    """The segmentation network (SN) of a training and, where the strategy has one, its evaluation network (EN).
+
+    Args:
+        sn: learns from masks, and from what else the strategy has.
+        en: judges it.
+        average: of the SN's weights over the updates, in evaluation mode; it has no optimiser.
+    """
 
     sn: Player
     en: Player | None = None
+    average: nn.Module | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The segmentation network that is validated, kept as the best one and used."""
+        return self.sn.bare if self.average is None else self.average
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return all networks that are there, without wrappers, by name."""
+        average = {} if self.average is None else {"average": self.average}
+        return {name: player.bare for name, player in self.items()} | average
 
     def items(self) -> list[tuple[Literal["sn", "en"], Player]]:
-        """Return the networks that are there, with their names."""
+        """Return the networks that learn, with their names."""
         return [("sn", self.sn), *([("en", self.en)] if self.en is not None else [])]
 
 
@@ -51,11 +68,15 @@ class Batch:
         images: annotated, float (N, C, H, W), normalised.
         targets: their classes (N, H, W).
         unannotated: float (M, C, H, W), or None where the strategy uses none.
+        strong: views of the unannotated images with other colours, alike, whose pixels show the same places.
+        seed: of what a step draws.
     """
 
     images: Tensor
     targets: Tensor
     unannotated: Tensor | None = None
+    strong: tuple[Tensor, ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

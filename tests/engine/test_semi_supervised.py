@@ -1,0 +1,212 @@
+"""Training from unannotated images without an EN, or beside one, and averages of the weights."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from flexdan.config import UserError, config_from_mapping
+from flexdan.config.record import NUMBERS_THAT_VARY
+from flexdan.engine import count_all_parameters, epoch, load_run, read_record, train
+from flexdan.engine.epoch import train_epoch
+from flexdan.engine.loaders import batches_per_epoch
+from flexdan.engine.setup import build_parts, gather_data, resolve_config
+from flexdan.engine.start import start_run
+
+SMALL = {
+    "sn.first_layer_out_channels": 6,
+    "sn.num_fcn_blocks": 3,
+    "en.first_layer_out_channels": 4,
+    "en.num_fcn_blocks": 3,
+    "en.first_linear_layer_out_features": 8,
+    "training.num_epochs": 3,
+    "training.batch_size": 2,
+    "training.tensorboard": False,
+}
+
+
+def settings(manifest: Path, **more):
+    changes = {name.replace("__", "."): value for name, value in more.items()}
+    return config_from_mapping({"data.manifest": str(manifest), **SMALL, **changes})[0]
+
+
+def epochs(folder: Path) -> list[dict]:
+    rows = [event for event in read_record(folder / "record.jsonl") if event["event"] == "epoch"]
+    return [{name: value for name, value in row.items() if name not in NUMBERS_THAT_VARY} for row in rows]
+
+
+def checkpoint(folder: Path, which: str = "last") -> dict:
+    return torch.load(folder / f"{which}.ckpt", weights_only=True)
+
+
+def equal(first, second) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(equal(*pair) for pair in zip(first, second, strict=True))
+    return first == second
+
+
+def same_run(first: Path, second: Path) -> None:
+    assert epochs(first) == epochs(second)
+    one, other = checkpoint(first), checkpoint(second)
+    assert one.keys() == other.keys()
+    for part in one.keys() - {"history", "config"}:
+        assert equal(one[part], other[part]), part
+
+
+RESUMED = {
+    "mean_teacher": {"unannotated__uncertainty_passes": 2},
+    "fixmatch": {"unannotated__labels_from": "student", "unannotated__confidence": 0.5},
+    "entropy_minimisation": {},
+    "batch_norm_only": {},
+    "dan+mean_teacher": {"gan_start_epoch": 2},
+    "supervised": {"training__weight_averaging": "swa", "training__swa_start": 0.5},
+}
+
+
+@pytest.mark.parametrize("strategy", RESUMED)
+def test_a_run_that_is_stopped_and_resumed_equals_an_uninterrupted_one(discs, tmp_path, monkeypatch, strategy):
+    """Stopped in its third epoch, after an update."""
+    config = settings(discs, strategy=strategy, augmentation__scale=[0.8, 1.2], **RESUMED[strategy])
+    train(config, tmp_path / "whole")
+
+    def stop(parts, config, epoch, progress):
+        if epoch == 3:
+            torch.rand(7)
+            raise KeyboardInterrupt
+        return train_epoch(parts, config, epoch, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flexdan.engine.loop.train_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "stopped")
+    train(load_run(tmp_path / "stopped", "last").config, tmp_path / "stopped", resume=True)
+    same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_the_record_tells_what_the_term_does_and_how_its_weight_rises(discs, tmp_path, capsys):
+    config = settings(discs, strategy="dan+fixmatch", unannotated__weight=2.0, unannotated__ramp_up=0.5)
+    train(config, tmp_path)
+    rows = epochs(tmp_path)
+    assert {"unannotated_loss", "confident_share", "en_health", "grad_ratio", "en_lr"} <= set(rows[0])
+    assert [row["sn_updates"] for row in rows] == [3, 3, 3]
+    assert rows[0]["unannotated_weight"] < rows[1]["unannotated_weight"] < rows[2]["unannotated_weight"] == 2
+    said = capsys.readouterr().out
+    assert "fixmatch with 3 unannotated training images, its weight 2, reached after 50% of the updates" in said
+    assert "an average of the weights (exponential, decay 0.99) is validated and kept as the best" in said
+
+
+def watch_steps(monkeypatch, look) -> None:
+    """Let a function see players and batches after every step."""
+    original = epoch.build_step
+
+    def watched(*arguments):
+        step = original(*arguments)
+
+        def do(players, batches, means):
+            result = step(players, batches, means)
+            look(players, batches)
+            return result
+
+        return do
+
+    monkeypatch.setattr(epoch, "build_step", watched)
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_strong_views_show_the_same_places_in_other_colours(discs, tmp_path, monkeypatch, colours):
+    """Without changes of colour a strong view is the weak one, pixel for pixel, whatever the geometry."""
+    quiet = {f"unannotated__strong_{name}": 0.0 for name in ("brightness", "contrast", "saturation", "hue", "blur")}
+    seen = []
+    watch_steps(monkeypatch, lambda players, batches: seen.extend(batches))
+    config = settings(discs, strategy="mean_teacher", augmentation__rotation=30, **({} if colours else quiet))
+    train(config, tmp_path)
+    for batch in seen:
+        (strong,) = batch.strong
+        assert strong.shape == batch.unannotated.shape
+        assert torch.equal(strong, batch.unannotated) != colours
+    assert len({batch.seed for batch in seen}) == len(seen) == 9
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa"])
+def test_the_average_is_what_is_validated_kept_and_used(discs, tmp_path, averaging):
+    config = settings(discs, training__weight_averaging=averaging, training__swa_start=0.0, training__ema_decay=0.7)
+    train(config, tmp_path / "run")
+    last = checkpoint(tmp_path / "run")
+    assert not equal(last["average"], last["sn"])
+    assert equal(dict(load_run(tmp_path / "run", "last").network.state_dict()), last["average"])
+    best = checkpoint(tmp_path / "run", "best")
+    assert "average" not in best
+    if best["epoch"] == 3:
+        assert equal(best["sn"], last["average"])
+    plain = settings(discs)
+    train(plain, tmp_path / "plain")
+    assert equal(checkpoint(tmp_path / "plain")["sn"], last["sn"])  # averaging changes nothing of the training
+    assert [row["val_loss"] for row in epochs(tmp_path / "plain")] != [
+        row["val_loss"] for row in epochs(tmp_path / "run")
+    ]
+
+
+def test_the_average_equals_one_that_is_kept_by_hand(discs, tmp_path, monkeypatch):
+    """Of 9 updates, the mean of the last 5."""
+    config = settings(discs, training__weight_averaging="swa", training__swa_start=0.45)
+    weights = []
+    watch_steps(
+        monkeypatch, lambda players, batches: weights.append(copy.deepcopy(dict(players.sn.bare.named_parameters())))
+    )
+    train(config, tmp_path)
+    average = checkpoint(tmp_path)["average"]
+    for name in weights[0]:
+        expected = torch.stack([one[name] for one in weights[4:]]).mean(0)
+        torch.testing.assert_close(average[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_first_teacher_is_the_network_that_the_run_starts_from(discs, tmp_path):
+    train(settings(discs, training__num_epochs=1), tmp_path / "first")
+    config = settings(discs, strategy="mean_teacher", init_sn=str(tmp_path / "first"))
+    data = gather_data(config)
+    config = resolve_config(config, data)
+    parts = build_parts(config, data)
+    start_run(parts, config, data, tmp_path / "second")
+    assert equal(dict(parts.players.average.state_dict()), checkpoint(tmp_path / "first", "best")["sn"])
+    assert count_all_parameters(config) == sum(weight.numel() for weight in parts.players.sn.bare.parameters())
+
+
+@pytest.mark.parametrize(("strategy", "batches"), [("mean_teacher", 38), ("batch_norm_only", 38), ("supervised", None)])
+def test_an_epoch_goes_over_the_larger_set(discs, strategy, batches):
+    assert batches_per_epoch(settings(discs, strategy=strategy), 9, 76, 1) == batches
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"training__weight_averaging": "none"}, "labels come from an average.*weight_averaging is none: say auto or"),
+        ({"training__weight_averaging": "swa"}, "weight_averaging is swa: say auto or ema$"),
+        ({"unannotated__labels_from": "student"}, "where the average teaches: say average, or take the strategy fixm"),
+        (
+            {"strategy": "fixmatch", "training__weight_averaging": "none"},
+            "say auto or ema, or unannotated.labels_from student",
+        ),
+        ({"strategy": "dan+fixmatch", "adversarial__freeze": "sn"}, "in which the SN learns"),
+        ({"strategy": "dan+fixmatch", "adversarial__unannotated_source": "half_batch"}, "half_batch.*say split"),
+        ({"strategy": "teacher"}, "mean_teacher"),
+        ({"unannotated__confidence": 1.0}, "unannotated.confidence is 1.0: it must be at least 0 and below 1"),
+        ({"unannotated__weight": -1}, "unannotated.weight is -1.0: it must be 0 or more"),
+        ({"unannotated__cutmix": 1.5}, "unannotated.cutmix is 1.5: it must be 0 to 1"),
+        ({"training__ema_decay": 1.0}, "training.ema_decay is 1.0: it must be at least 0 and below 1"),
+    ],
+)
+def test_mistakes_are_refused(discs, more, message):
+    with pytest.raises(UserError, match=message):
+        settings(discs, **{"strategy": "mean_teacher", **more})
+
+
+def test_unannotated_images_are_needed(discs):
+    lone = discs.parent / "lone.csv"
+    lone.write_text("\n".join(line for line in discs.read_text().splitlines() if ",no," not in line))
+    with pytest.raises(UserError, match=r"strategy is fixmatch, but all 6 images .* 10%\)$"):
+        gather_data(settings(lone, strategy="fixmatch"))

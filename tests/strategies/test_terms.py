@@ -1,0 +1,249 @@
+"""What the SN learns from unannotated images, on constructed cases with numbers by hand."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from flexdan.losses import cross_entropy
+from flexdan.strategies import (
+    Batch,
+    DanOptions,
+    FixMatch,
+    Lesson,
+    Means,
+    MeanTeacher,
+    NonFiniteLossError,
+    Player,
+    Players,
+    Weighted,
+    batch_norm_only_step,
+    dan_step,
+    entropy_minimisation,
+    supervised_step,
+)
+
+
+class Known(nn.Module):
+    """Maps an image of foreground probabilities (N, 1, H, W) to logits with these probabilities, plus a weight."""
+
+    def __init__(self, shift: float = 0.0):
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor(shift))
+
+    def forward(self, images):
+        return torch.cat([torch.zeros_like(images), torch.logit(images) + self.shift], dim=1)
+
+
+def players_of(student: nn.Module, teacher: nn.Module | None = None) -> Players:
+    optimizer = torch.optim.SGD(student.parameters(), lr=1.0)
+    return Players(sn=Player(network=student, bare=student, optimizer=optimizer), average=teacher)
+
+
+def image(*foreground: float) -> torch.Tensor:
+    return torch.tensor(foreground)[None, None, None]  # (1, 1, 1, W)
+
+
+MEANS = Means(criterion=cross_entropy)
+ANNOTATED = {"images": image(0.5, 0.5), "targets": torch.tensor([[[0, 1]]])}  # its gradients cancel
+
+
+def logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def test_a_student_is_drawn_towards_the_probabilities_of_its_teacher_on_the_weak_view():
+    """Loss (p - q)^2 with p of the strong view, q of the weak one; its derivative is 2 (p - q) p (1 - p)."""
+    players = players_of(Known(), Known(shift=logit(0.6)))
+    batch = Batch(**ANNOTATED, unannotated=image(0.5, 0.5), strong=(image(0.8, 0.3),))
+    numbers = supervised_step(players, [batch], MEANS, Weighted(term=MeanTeacher(), weight=3.0))
+    assert numbers["unannotated_loss"] == pytest.approx((0.2**2 + 0.3**2) / 2)
+    assert numbers["unannotated_weight"] == 3
+    assert numbers["train_loss"] == pytest.approx(math.log(2))
+    gradient = 3 * (2 * 0.2 * 0.8 * 0.2 - 2 * 0.3 * 0.3 * 0.7) / 2
+    assert players.sn.bare.shift.item() == pytest.approx(-gradient)
+    assert players.average.shift.item() == pytest.approx(logit(0.6))  # who teaches does not learn
+
+
+def test_pixels_that_the_teacher_is_uncertain_about_do_not_count():
+    """Entropies of 0.5 and 0.9 are 0.69 and 0.33; the limit is 0.75 ln 2 = 0.52."""
+    players = players_of(Known(), Known())
+    batch = Batch(**ANNOTATED, unannotated=image(0.5, 0.9), strong=(image(0.8, 0.3),))
+    term = MeanTeacher(passes=2, noise=0.0, certainty=0.75)
+    numbers = supervised_step(players, [batch], MEANS, Weighted(term=term, weight=1.0))
+    assert numbers["certain_share"] == 0.5
+    assert numbers["unannotated_loss"] == pytest.approx(0.6**2)
+
+
+def test_uncertainty_is_that_of_the_mean_over_noisy_passes():
+    """A teacher that is sure in each pass, but of what the noise says, is uncertain."""
+
+    class Sign(nn.Module):
+        def forward(self, images):
+            sure = 20 * images.sign()
+            return torch.cat([-sure, sure], dim=1)
+
+    batch = Batch(**ANNOTATED, unannotated=torch.tensor([[[[0.0, 5.0]]]]), strong=(image(0.5, 0.5),))
+    term = MeanTeacher(passes=8, noise=1.0, certainty=0.75)
+    numbers = supervised_step(players_of(Known(), Sign()), [batch], MEANS, Weighted(term=term, weight=1.0))
+    assert numbers["certain_share"] == 0.5
+
+
+@pytest.mark.parametrize("labels_from", ["average", "student"])
+def test_confident_labels_of_the_weak_view_are_learnt_on_the_strong_one(labels_from):
+    """Of 0.97, 0.9 and 0.02, all but 0.9 are at least 0.95 sure; labels are 1 and 0; the mean is over all pixels."""
+    annotated = {"images": image(0.5, 0.5, 0.5), "targets": torch.tensor([[[0, 1, 1]]])}
+    teacher = Known() if labels_from == "average" else None
+    players = players_of(Known(), teacher)
+    batch = Batch(**annotated, unannotated=image(0.97, 0.9, 0.02), strong=(image(0.6, 0.5, 0.3),))
+    term = FixMatch(labels_from=labels_from, confidence=0.95)
+    numbers = supervised_step(players, [batch], MEANS, Weighted(term=term, weight=2.0))
+    assert numbers["confident_share"] == pytest.approx(2 / 3)
+    assert numbers["unannotated_loss"] == pytest.approx(-(math.log(0.6) + math.log(0.7)) / 3)
+    gradient = (0.5 + 0.5 * -2) / 3 + 2 * ((0.6 - 1) + 0.3) / 3  # p - y of each pixel
+    assert players.sn.bare.shift.item() == pytest.approx(-gradient)
+
+
+def test_rectangles_bring_their_labels_along():
+    """With labels from the image itself the loss is that of the pixels, wherever they went."""
+    torch.manual_seed(0)
+    weak = 0.02 + 0.96 * torch.rand(4, 1, 8, 8)
+    annotated = {"images": torch.full((1, 1, 8, 8), 0.5), "targets": torch.zeros(1, 8, 8, dtype=torch.long)}
+    batch = Batch(**annotated, unannotated=weak, strong=(weak,), seed=3)
+    for term in (MeanTeacher(cutmix=1.0), FixMatch(cutmix=1.0, confidence=0.0)):
+        lesson = term(players_of(Known(), Known()), batch, MEANS, torch.Generator().manual_seed(3))
+        assert not torch.equal(lesson.images, weak)
+        assert set(lesson.images.flatten().tolist()) <= set(weak.flatten().tolist())
+        loss, _ = lesson.loss(Known()(lesson.images))
+        sure = torch.maximum(lesson.images, 1 - lesson.images)
+        assert loss.item() == pytest.approx(0 if isinstance(term, MeanTeacher) else -sure.log().mean().item(), abs=1e-6)
+
+
+def test_entropy_falls():
+    players = players_of(Known())
+    batch = Batch(**ANNOTATED, unannotated=image(0.8, 0.9))
+    numbers = supervised_step(players, [batch], MEANS, Weighted(term=entropy_minimisation, weight=1.0))
+    entropies = [-(p * math.log(p) + (1 - p) * math.log(1 - p)) / math.log(2) for p in (0.8, 0.9)]
+    assert numbers["unannotated_loss"] == pytest.approx(sum(entropies) / 2)
+    slope = [-logit(p) * p * (1 - p) / math.log(2) for p in (0.8, 0.9)]  # dH/dp = -logit(p), dp/dz = p (1 - p)
+    assert players.sn.bare.shift.item() == pytest.approx(-sum(slope) / 2)
+
+
+TERMS = {
+    "plain": MeanTeacher(),
+    "mean_teacher": MeanTeacher(cutmix=0.5),
+    "uncertainty": MeanTeacher(passes=2, certainty=1.0),
+    "fixmatch": FixMatch(labels_from="average", confidence=0.5),
+    "student": FixMatch(labels_from="student", confidence=0.5, cutmix=1.0),
+    "entropy_minimisation": entropy_minimisation,
+}
+
+
+def taught(make, **options):
+    players, batches, means = make(**options)
+    average = copy.deepcopy(players.sn.bare).requires_grad_(False).eval()
+    noise = torch.Generator().manual_seed(9)
+    batches = [
+        Batch(
+            images=batch.images,
+            targets=batch.targets,
+            unannotated=batch.unannotated,
+            strong=(batch.unannotated + 0.3 * torch.randn(batch.unannotated.shape, generator=noise),),
+            seed=number,
+        )
+        for number, batch in enumerate(batches)
+    ]
+    return Players(sn=players.sn, en=players.en, average=average), batches, means
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_one_pass_with_the_annotated_images_and_no_trace_in_anybody_else(make, name):
+    """Batch norm of the SN counts one batch, of annotated and unannotated images; the teacher stays as it is."""
+    players, batches, means = taught(make)
+    before = copy.deepcopy((players.average.state_dict(), players.sn.bare.state_dict()))
+    term = TERMS[name]
+    lesson = term(players, batches[0], means, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(before, (players.average.state_dict(), players.sn.bare.state_dict()), rtol=0, atol=0)
+    naive = copy.deepcopy(players.sn.bare)
+    logits = naive(torch.cat([batches[0].images, lesson.images]))
+    loss = F.cross_entropy(logits[:3], batches[0].targets) + 0.5 * lesson.loss(logits[3:])[0]
+    loss.backward()
+    numbers = supervised_step(players, batches, means, Weighted(term=term, weight=0.5))
+    assert numbers["train_loss"] + 0.5 * numbers["unannotated_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert players.sn.bare[1].num_batches_tracked == 1
+    torch.testing.assert_close(players.sn.bare[1].running_mean, naive[1].running_mean)
+    assert not players.average.training
+    assert players.sn.bare.training
+
+
+@pytest.mark.parametrize("name", ["plain", "fixmatch", "entropy_minimisation"])
+def test_several_batches_equal_one_large_batch_without_batch_norm(make, name):
+    """Where neither rectangles nor the number of counted pixels depend on the batch."""
+    players, batches, means = taught(make, batches=2, norm=False)
+    whole, _, _ = taught(make, batches=2, norm=False)
+    merged = Batch(
+        images=torch.cat([batch.images for batch in batches]),
+        targets=torch.cat([batch.targets for batch in batches]),
+        unannotated=torch.cat([batch.unannotated for batch in batches]),
+        strong=(torch.cat([batch.strong[0] for batch in batches]),),
+    )
+    extra = Weighted(term=TERMS[name], weight=0.5)
+    several, one = supervised_step(players, batches, means, extra), supervised_step(whole, [merged], means, extra)
+    assert several == pytest.approx(one, rel=1e-4)
+    torch.testing.assert_close(players.sn.bare.state_dict(), whole.sn.bare.state_dict(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_with_an_en_the_one_update_has_all_three_terms(make, count):
+    """Gradients of masks and teacher, and of the EN as it is after its update, add up."""
+    players, batches, means = taught(make, batches=count, norm=False)
+    naive, _, _ = taught(make, batches=count, norm=False)
+    extra = Weighted(term=TERMS["fixmatch"], weight=0.5)
+    options = DanOptions(sigma=0.7, sn_update="joint")
+    gradients = []
+    original = players.sn.optimizer.step
+    players.sn.optimizer.step = lambda: (
+        gradients.append([weight.grad.clone() for weight in players.sn.bare.parameters()]),
+        original(),
+    )
+    numbers = dan_step(players, batches, means, options, extra)
+    assert numbers["sn_updates"] == len(gradients) == 1
+    for batch in batches:
+        lesson = extra.term(naive, batch, means, torch.Generator().manual_seed(batch.seed))
+        logits = naive.sn.bare(torch.cat([batch.images, lesson.images]))
+        loss = F.cross_entropy(logits[:3], batch.targets) + 0.5 * lesson.loss(logits[3:])[0]
+        probability = naive.sn.bare(batch.unannotated).softmax(1)[:, 1:]
+        score = players.en.bare(torch.cat([batch.unannotated, probability], 1))  # the EN after its update
+        ((loss + 0.7 * -F.logsigmoid(score).mean()) / count).backward()
+    expected = [weight.grad for weight in naive.sn.bare.parameters()]
+    torch.testing.assert_close(gradients[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_control_moves_the_weights_as_supervised_training_does_and_the_statistics_as_dan(make):
+    control, batches, means = make()
+    alone, _, _ = make()
+    dan, _, _ = make()
+    numbers = batch_norm_only_step(control, batches, means)
+    supervised_step(alone, batches, means)
+    dan_step(dan, batches, means, DanOptions(sigma=0.0, sn_update="joint"))
+    assert numbers["sn_updates"] == 1
+    for name, weight in control.sn.bare.named_parameters():
+        torch.testing.assert_close(weight, alone.sn.bare.get_parameter(name))
+    torch.testing.assert_close(control.sn.bare.state_dict(), dan.sn.bare.state_dict())
+    assert not torch.equal(control.sn.bare[1].running_mean, alone.sn.bare[1].running_mean)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(make):
+    players, batches, means = taught(make)
+    before = copy.deepcopy(players.sn.bare.state_dict())
+
+    def term(players, batch, means, generator):
+        return Lesson(images=batch.unannotated, loss=lambda logits: (logits.sum() * math.inf, {}))
+
+    with pytest.raises(NonFiniteLossError, match="the unannotated loss is"):
+        supervised_step(players, batches, means, Weighted(term=term, weight=1.0))
+    weights = {name: before[name] for name, _ in players.sn.bare.named_parameters()}
+    torch.testing.assert_close(dict(players.sn.bare.named_parameters()), weights, rtol=0, atol=0)
