@@ -26,6 +26,12 @@ def test_facts_tell_what_was_run(folder):
     assert {name: told[name] for name in expected} == expected
 
 
+def test_facts_of_windows(tmp_path, record, events):
+    events[0]["config"]["data"] |= {"crop": True, "reduce": 1.5}
+    told = dict(facts(read_run(record(tmp_path, events))))
+    assert told["Image size"] == "24 x 32 pixels (height x width), windows of images reduced by 1.5"
+
+
 def test_facts_of_gpus_resumed_runs_and_records_that_lack_them(tmp_path, record, events):
     events[0] |= {"device": "cuda:0", "processes": 2}
     events[0]["environment"]["gpus"] = ["Some GPU", "Some GPU"]

@@ -73,6 +73,7 @@ def set_by_options():
             "measured epoch 2, but the best one is now 4",
         ),
         ("same resolution", {"settings": {"data.image_size": (32, 48)}}, "32x48"),
+        ("same resolution", {"settings": {"data.crop": True, "data.reduce": 1.5}}, "16x16 windows, reduced by 1.5"),
         ("selection on validation only", {"settings": {"data.val_split": "test"}}, "images that chose the weights"),
         ("selection on validation only", {"settings": {"data.train_split": "test"}}, "images that it was trained on"),
         ("selection on validation only", {"settings": {"training.best_metric": "dice"}}, "best epoch by dice on val"),

@@ -226,6 +226,7 @@ def _measure(
         std=data.std,
         num_classes=network.num_classes,
         batch_size=network.config.training.batch_size,
+        reduce=data.crop_reduce,
         contours=network.contours,
         autocast=network.autocast,
         device=network.device,

@@ -29,7 +29,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR",
         help="reduce (or enlarge) every image by this factor and slide a window over it; default: an image up to 1.25 "
         "times as high and wide as the training images is resized as a whole, as in training, and a window slides "
-        "over a larger one, reduced as much as the training images were",
+        "over a larger one, reduced as much as the training images were; a network that was trained with data.crop "
+        "has a window slide over every image, reduced by data.reduce",
     )
     add("--overlap", type=float, default=0.25, help="share of the window by which neighbours overlap; default: 0.25")
     add("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
@@ -126,7 +127,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
         std=config.data.std,
         tta=options.tta,
         overlap=options.overlap,
-        scale=options.scale,
+        scale=options.scale or (config.data.crop_reduce and 1 / config.data.crop_reduce),
         device=device,
         autocast=autocast,
     )

@@ -19,8 +19,13 @@ class DataConfig:
             validation, and training.best_metric must be epoch.
         annotated: how many training images keep their masks, as a count or, with a percent sign, as a share, drawn with
             the seed; empty: as the manifest says.
-        image_size: height and width, in pixels, to which every image is resized for the network; auto: the median
-            image, its proportions kept, reduced to 224*332 pixels at the most (224x332 for GlaS).
+        image_size: height and width, in pixels, to which every image is resized for the network, or of the windows
+            with crop; auto: the median image, its proportions kept, reduced to 224*332 pixels at the most (224x332 for
+            GlaS).
+        crop: train on windows of image_size, each time at another place of the image, instead of on whole images
+            resized to image_size; validation goes over each image in windows that cover it, side by side.
+        reduce: images are reduced by this factor before windows are cut, so that a window shows more; 1: full
+            resolution.
         intensity: how other than 8-bit images become 0..255: range (the range of the type) or percentile (0.1 and 99.9
             of each image); 8-bit images are never rescaled.
         mean: subtracted from the intensities, which are 0..1.
@@ -34,6 +39,8 @@ class DataConfig:
     val_split: str = "val"
     annotated: int | str = ""
     image_size: tuple[int, int] | Literal["auto"] = "auto"
+    crop: bool = False
+    reduce: float = 1.0
     intensity: Literal["range", "percentile"] = "percentile"
     mean: float = 0.5
     std: float = 0.25
@@ -44,6 +51,8 @@ class DataConfig:
             raise UserError(
                 f"data.image_size is {list(self.image_size)}: height and width must be at least 8 pixels, or auto"
             )
+        if not 0 < self.reduce < float("inf"):
+            raise UserError(f"data.reduce is {self.reduce}: it divides the size of the images and must be above 0")
         if isinstance(self.annotated, int) and self.annotated < 1:
             raise UserError(
                 f"data.annotated is {self.annotated}: it must be a count such as 9, or a share such as 10%, above 0; "
@@ -58,6 +67,11 @@ class DataConfig:
                 f"data.train_split and data.val_split are both {self.train_split!r}: "
                 "validation needs a split of its own; name another, or make one with `flexdan data split`"
             )
+
+    @property
+    def crop_reduce(self) -> float | None:
+        """By how much images are reduced before windows are cut; None: they are resized as a whole."""
+        return self.reduce if self.crop else None
 
 
 @dataclass(frozen=True, kw_only=True)

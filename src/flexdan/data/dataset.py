@@ -14,6 +14,7 @@ from flexdan.data.images import read_image, read_mask
 from flexdan.data.manifest import ImageRecord
 from flexdan.data.masks import MaskValues
 from flexdan.data.tensors import resize_image, resize_mask
+from flexdan.data.windows import Size, Window, cut, random_window
 
 Track = Callable[[Iterable], Iterable]
 
@@ -76,11 +77,15 @@ def check_sizes(record: ImageRecord, classes: np.ndarray, pixels: np.ndarray) ->
 
 
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Images (h, w, C) and classes (h, w) at one size, both uint8; unannotated images have `IGNORE` everywhere.
+    """Images (h, w, C) and classes (h, w), both uint8; unannotated images have `IGNORE` everywhere.
+
+    An item is an image as a whole, by its number, or a `Window` of it.
 
     Args:
         records: rows of the manifest.
         image_size: height and width of the network's input.
+        reduce: images keep their own size, divided by this, for windows of `image_size`; None: all are resized to
+            `image_size`.
         channels: of the network's input.
         intensity: how types other than 8 bit become bytes.
         cache_bytes: keep as many decoded images as fit into this.
@@ -95,8 +100,9 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         self,
         records: Sequence[ImageRecord],
         *,
-        image_size: tuple[int, int],
+        image_size: Size,
         channels: int,
+        reduce: float | None = None,
         intensity: Literal["range", "percentile"] = "percentile",
         cache_bytes: int = 0,
         contour_width: int = 0,
@@ -107,37 +113,51 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         self.channels = channels
         self.intensity: Literal["range", "percentile"] = intensity
         self.contour_width = contour_width
-        bytes_each = image_size[0] * image_size[1] * (channels + 1)
-        self.num_cached = min(len(self.records), cache_bytes // bytes_each)
+        self.sizes = [image_size if reduce is None else _reduced(record, reduce) for record in self.records]
+        needed = np.cumsum([height * width * (channels + 1) for height, width in self.sizes], dtype=np.int64)
+        self.num_cached = int(np.searchsorted(needed, cache_bytes, side="right"))
+        self.cached_bytes = int(needed[self.num_cached - 1]) if self.num_cached else 0
         self._cache = [self._load(index) for index in track(range(self.num_cached))]
+        self._last: tuple[int, tuple[Tensor, Tensor]] | None = None  # windows of one image often follow each other
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._cache[index] if index < self.num_cached else self._load(index)
+    def __getitem__(self, item: int | Window) -> tuple[Tensor, Tensor]:
+        if isinstance(item, Window):
+            return cut(*self._whole(item.index), item, self.image_size)
+        return self._whole(item)
+
+    def _whole(self, index: int) -> tuple[Tensor, Tensor]:
+        if index < self.num_cached:
+            return self._cache[index]
+        if self._last is None or self._last[0] != index:
+            self._last = index, self._load(index)
+        return self._last[1]
 
     def _load(self, index: int) -> tuple[Tensor, Tensor]:
-        record = self.records[index]
+        record, size = self.records[index], self.sizes[index]
         if record.annotated:
-            pixels, target = self._load_annotated(record)
+            pixels, target = self._load_annotated(record, size)
         else:
             pixels = read_image(record.image, self.channels, self.intensity)
-            target = np.full(self.image_size, IGNORE, dtype=np.uint8)
-        image = resize_image(pixels, self.image_size)
+            target = np.full(size, IGNORE, dtype=np.uint8)
+        image = resize_image(pixels, size)
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(target))
 
-    def _load_annotated(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        """Read an image at its own size, and its target at the network's."""
+    def _load_annotated(self, record: ImageRecord, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        """Read an image at its own size, and its target at another."""
         if not self.contour_width:
             pixels, classes = load_pair(record, self.channels, self.intensity)
-            return pixels, resize_mask(classes, self.image_size)
+            return pixels, resize_mask(classes, size)
         classes, objects = load_objects(record)
         pixels = read_image(record.image, self.channels, self.intensity)
         check_sizes(record, classes, pixels)
-        return pixels, mark_contours(
-            resize_mask(classes, self.image_size), resize_mask(objects, self.image_size), self.contour_width
-        )
+        return pixels, mark_contours(resize_mask(classes, size), resize_mask(objects, size), self.contour_width)
+
+
+def _reduced(record: ImageRecord, factor: float) -> Size:
+    return max(round(record.height / factor), 1), max(round(record.width / factor), 1)
 
 
 class EpochSampler(Sampler[int]):
@@ -169,6 +189,33 @@ class EpochSampler(Sampler[int]):
             yield from torch.randperm(self.length, generator=generator)[: self.total - first].tolist()
 
 
+class WindowSampler(Sampler[Window]):
+    """A random window of every image of an epoch, which depends on the seed and the epoch alone.
+
+    Args:
+        order: of the images.
+        images: heights and widths of all of them.
+        size: of the windows.
+    """
+
+    def __init__(self, order: EpochSampler, images: Sequence[Size], size: Size):
+        self.order = order
+        self.images = images
+        self.size = size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order and the windows of an epoch."""
+        self.order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Window]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.order.seed, self.order.epoch, 0, 0, 1))
+        for index in self.order:
+            yield random_window(index, self.images[index], self.size, generator)
+
+
 def epoch_seed(seed: int, epoch: int, *more: int) -> int:
     """Return a seed for one epoch (and batch, and process) that is independent of those of the others."""
     return int(np.random.SeedSequence([seed, epoch, *more]).generate_state(1, np.uint64)[0] >> 1)
@@ -178,7 +225,7 @@ def make_loader(
     dataset: SegmentationDataset,
     *,
     batch_size: int,
-    sampler: Sampler[int] | None = None,
+    sampler: Sampler[int] | Sampler[Window] | Sequence[Window] | None = None,
     num_workers: int = 0,
     pin_memory: bool = False,
 ) -> DataLoader:

@@ -26,7 +26,8 @@ class LoadedRun:
     Args:
         network: the segmentation network, in evaluation mode, fp32, on the CPU.
         config: the settings of its training, without any auto in the image size and the channels.
-        native_size: median height and width of the training images before they were resized.
+        native_size: height and width of what it saw at once, in pixels of the images as they are: the median of the
+            training images, or, with `data.crop`, the window.
         epoch: after which its weights were taken.
     """
 
@@ -34,6 +35,18 @@ class LoadedRun:
     config: RunConfig
     native_size: tuple[int, int]
     epoch: int
+
+
+def seen_size(config: RunConfig, native_size: tuple[int, int]) -> tuple[int, int]:
+    """Return the height and width of what a network sees at once, in pixels of the images as they are.
+
+    Args:
+        config: resolved.
+        native_size: median height and width of the training images, which are seen as a whole without `data.crop`.
+    """
+    _, _, (height, width) = network_shape(config)
+    factor = config.data.crop_reduce
+    return native_size if factor is None else (round(height * factor), round(width * factor))
 
 
 def save_checkpoint(
@@ -53,7 +66,7 @@ def save_checkpoint(
         networks: sn, the segmentation network; where they are there and training is to go on from here, en, the
             evaluation network, and average, that of the weights.
         config: the resolved settings.
-        native_size: median height and width of the training images.
+        native_size: see `LoadedRun`.
         epoch: the last finished epoch.
         history: metrics of every epoch so far.
         training: state of the optimisers and schedulers, where training is to go on from here.

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from flexdan.config import RunConfig, has_en, network_shape
 from flexdan.data import ImageRecord
-from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, make_loader
+from flexdan.data.dataset import EpochSampler, SegmentationDataset, Track, WindowSampler, make_loader
+from flexdan.data.windows import Window, covering_windows
 
 
 def uses_unannotated(config: RunConfig) -> bool:
@@ -55,17 +56,24 @@ def training_loader(
         seed: of the order.
     """
     total = None if batches is None else batches * batch_size * accelerator.num_processes
-    return accelerator.prepare(
-        build_loader(config, accelerator, dataset, batch_size, EpochSampler(len(dataset), seed, total))
-    )
+    sampler = EpochSampler(len(dataset), seed, total)
+    if config.data.crop:
+        sampler = WindowSampler(sampler, dataset.sizes, dataset.image_size)
+    return accelerator.prepare(_build_loader(config, accelerator, dataset, batch_size, sampler))
 
 
-def build_loader(
+def validation_loader(config: RunConfig, accelerator: Accelerator, dataset: SegmentationDataset) -> DataLoader:
+    """Return the loader of validation images of one process: whole ones, or windows that cover them."""
+    windows = covering_windows(dataset.sizes, dataset.image_size) if config.data.crop else None
+    return _build_loader(config, accelerator, dataset, config.training.batch_size, windows)
+
+
+def _build_loader(
     config: RunConfig,
     accelerator: Accelerator,
     dataset: SegmentationDataset,
     batch_size: int,
-    sampler: EpochSampler | None = None,
+    sampler: EpochSampler | WindowSampler | Sequence[Window] | None,
 ) -> DataLoader:
     """Return a loader with the workers and the memory that the settings name."""
     return make_loader(
@@ -85,6 +93,7 @@ def make_dataset(
     return SegmentationDataset(
         records,
         image_size=size,
+        reduce=config.data.crop_reduce,
         channels=channels,
         intensity=config.data.intensity,
         cache_bytes=int(cache_gib * 2**30),
@@ -95,8 +104,7 @@ def make_dataset(
 
 def cached_gib(dataset: SegmentationDataset) -> float:
     """Return the size of the decoded images that a dataset keeps in memory, in GiB."""
-    height, width = dataset.image_size
-    return dataset.num_cached * height * width * (dataset.channels + 1) / 2**30
+    return dataset.cached_bytes / 2**30
 
 
 def unannotated_batch_size(config: RunConfig) -> int:

@@ -9,7 +9,7 @@ import torch
 from accelerate import PartialState
 
 from flexdan.config import METRICS, RunConfig, UserError, has_en
-from flexdan.engine.checkpoint import save_checkpoint
+from flexdan.engine.checkpoint import save_checkpoint, seen_size
 from flexdan.engine.epoch import reset_peak_memory, train_epoch, validate
 from flexdan.engine.progress import TrainingProgress, epoch_lines
 from flexdan.engine.record import append_event, end_event
@@ -110,7 +110,8 @@ def _run_epochs(
         best = best_epoch(history, config.training.best_metric) is row
         before_writing()
         if main:
-            saved = {"config": config, "native_size": data.native_size, "epoch": epoch, "history": history}
+            seen = seen_size(config, data.native_size)
+            saved = {"config": config, "native_size": seen, "epoch": epoch, "history": history}
             if best:
                 save_checkpoint(folder / "best.ckpt", {"sn": parts.players.evaluated}, **saved)
             save_checkpoint(folder / "last.ckpt", parts.players.networks(), **saved, training=training_state(parts))

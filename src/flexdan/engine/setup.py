@@ -23,12 +23,12 @@ from flexdan.data.splits import mark_annotated
 from flexdan.engine.allocator import keep_freed_memory
 from flexdan.engine.loaders import (
     batches_per_epoch,
-    build_loader,
     cached_gib,
     make_dataset,
     training_loader,
     unannotated_batch_size,
     uses_unannotated,
+    validation_loader,
 )
 from flexdan.engine.optimizers import Scheduler, build_optimizer, build_scheduler
 from flexdan.engine.precision import make_autocast, resolve_precision
@@ -154,7 +154,7 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
         sn = replace(sn, input_channels=max(set(channels), key=channels.count))
     size = config.data.image_size
     if size == "auto":
-        height, width = data.native_size
+        height, width = (side / (config.data.crop_reduce or 1) for side in data.native_size)
         factor = min(1.0, math.sqrt(AUTO_PIXELS / (height * width)))
         size = (max(8, round(height * factor)), max(8, round(width * factor)))
     for name, what in (("stain_jitter", "stains are"), ("saturation", "colours are"), ("hue", "colours are")):
@@ -238,7 +238,7 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         strong=strong_jitter(config),
         train_loader=train_loader,
         unannotated_loader=unannotated_loader,
-        val_loader=build_loader(config, accelerator, val_set, config.training.batch_size),
+        val_loader=validation_loader(config, accelerator, val_set),
         accumulate=config.training.gradient_accumulation_steps,
         precision=precision,
     )

@@ -136,12 +136,16 @@ def describe_run(
     cached = sum(dataset.num_cached for dataset in sets)  # type: ignore[attr-defined]
     gib = sum(cached_gib(dataset) for dataset in sets)  # type: ignore[arg-type]
     images = sum(map(len, sets))  # type: ignore[arg-type]
+    windows = f"{size[0]}x{size[1]}"
+    if config.data.crop:
+        windows += f", windows of images reduced by {config.data.reduce:g}"
     progress.say(
         f"{config.sn.model_type}, {count_parameters(parts.players.sn.bare):,} parameters, on "
         f"{parts.accelerator.device} in {parts.precision}; {len(data.annotated)} annotated and "
-        f"{len(data.validation) or 'no'} validation images at {size[0]}x{size[1]}"
+        f"{len(data.validation) or 'no'} validation images at {windows}"
     )
-    if odd := [record for record in data.annotated if _larger(record, data.native_size)]:
+    odd = [record for record in data.annotated if _larger(record, data.native_size)]
+    if odd and not config.data.crop:
         progress.say(
             f"note: {len(odd)} training images, such as {odd[0].image.name}, are over 1.25 times as large as most: "
             "training squeezes them to the same size, while predict keeps their scale and slides a window; tile them"

@@ -15,6 +15,7 @@ from flexdan.data.contours import contour_targets, without_contours
 from flexdan.data.dataset import SegmentationDataset, Track, check_sizes, load_objects, make_loader
 from flexdan.data.images import read_image
 from flexdan.data.tensors import to_tensor
+from flexdan.data.windows import covering_windows
 from flexdan.inference.contours import class_probabilities, fold_contours
 from flexdan.inference.predict import evaluation_mode
 from flexdan.metrics import (
@@ -102,6 +103,7 @@ def evaluate_network_size(
     std: float,
     num_classes: int,
     batch_size: int,
+    reduce: float | None = None,
     contours: bool = False,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     device: torch.device | str = "cpu",
@@ -109,7 +111,8 @@ def evaluate_network_size(
 ) -> EvaluationResult:
     """Measure annotated images at the size of the network's input, as validation during training does.
 
-    Images and masks are resized to `image_size`, masks by nearest neighbour.
+    Images and masks are resized to `image_size`, masks by nearest neighbour; or reduced by a factor and covered by
+    windows of `image_size`, side by side, in which each pixel counts once.
 
     Args:
         network: images (N, C, H, W) to logits (N, K, H, W), on `device`.
@@ -121,16 +124,27 @@ def evaluate_network_size(
         std: divides them after that.
         num_classes: K, background included.
         batch_size: images per forward pass.
+        reduce: the factor for windows; None: whole images.
         contours: whether the network has one more class, of contours.
         autocast: makes the context of each forward pass.
         device: where the network is.
         track: wraps the sequence of batches, for a progress bar.
+
+    Returns:
+        Counts of each image, in the order of the records.
     """
-    dataset = SegmentationDataset(records, image_size=image_size, channels=channels, intensity=intensity)
-    loader = make_loader(dataset, batch_size=batch_size)
+    dataset = SegmentationDataset(records, image_size=image_size, channels=channels, reduce=reduce, intensity=intensity)
+    windows = None if reduce is None else covering_windows(dataset.sizes, image_size)
+    loader = make_loader(dataset, batch_size=batch_size, sampler=windows)
     batches = ((to_tensor(images.to(device), mean, std), targets.long()) for images, targets in track(loader))
-    return evaluate_batches(
+    result = evaluate_batches(
         network, batches, num_classes=num_classes, contours=contours, autocast=autocast, device=device
+    )
+    if windows is None:
+        return result
+    owners = torch.tensor([window.index for window in windows])
+    return EvaluationResult(
+        result.counts.new_zeros(len(records), *result.counts.shape[1:]).index_add(0, owners, result.counts)
     )
 
 

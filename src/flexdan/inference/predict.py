@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from flexdan.data.tensors import resize_image, to_tensor
+from flexdan.data.windows import extend
 
 WHOLE_UP_TO = 1.25  # times the size of the training images: so far, an image is resized as a whole
 FLIPS = ((), (3,), (2,), (2, 3))  # axes of (N, C, H, W): as it is, left-right, top-bottom, both
@@ -87,7 +88,7 @@ def predict_image(
         else:
             factors = (scale, scale) if scale else (image_size[0] / native_size[0], image_size[1] / native_size[1])
             reduced = (max(round(height * factors[0]), 1), max(round(width * factors[1]), 1))
-            images = to_tensor(_extend(resize_image(pixels, reduced), image_size), mean, std)
+            images = to_tensor(extend(resize_image(pixels, reduced), image_size), mean, std)
             found = _slide(probabilities, images, image_size, overlap, torch.device(device))
             found = found[:, :, : reduced[0], : reduced[1]]
         del images  # a large image needs the memory for its probabilities
@@ -107,12 +108,6 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _extend(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Extend an image (H, W, C) at its bottom and right by reflection until it is at least of this size."""
-    missing = [max(wanted - have, 0) for wanted, have in zip(size, pixels.shape[:2], strict=True)]
-    return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else pixels
 
 
 def _slide(

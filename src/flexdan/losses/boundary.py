@@ -29,6 +29,8 @@ def boundary_loss(logits: Tensor, target: Tensor) -> Tensor:
 def signed_distances(target: Tensor, classes: int) -> Tensor:
     """Return how far each pixel is from the boundary of each foreground class: negative inside, positive outside.
 
+    It is computed on the CPU, wherever the target is: ten to twenty milliseconds for an image of 256x384 pixels.
+
     As in the code of the paper, outside it is the distance to the nearest pixel of the class, inside 1 minus that to
     the nearest counted pixel of another class, so that the pixels along the boundary have 1 and 0. Ignored pixels have
     0, and all pixels of an image where the class, or everything else, is absent.

@@ -25,17 +25,13 @@ def facts(run: Run) -> list[tuple[str, str]]:
     versions = [f"flexdan {_text(start.get('flexdan'))}", f"Python {_text(pick(environment, 'python'))}"]
     versions += [f"{name} {version}" for name, version in packages.items() if version]
     parameters = start.get("parameters")
-    size = pick(settings, "data", "image_size")
     return [
         ("Network", f"{_text(pick(settings, 'sn', 'model_type'))}, {_count(parameters)} parameters"),
         ("Strategy", _strategy(settings)),
         *([("Evaluation network", _evaluation_network(start))] if _adversarial(settings) else []),
         ("Training images", _training_images(run)),
         ("Validation images", _text(start.get("validation"))),
-        (
-            "Image size",
-            f"{size[0]} x {size[1]} pixels (height x width)" if isinstance(size, list) and len(size) == 2 else NONE,
-        ),
+        ("Image size", _image_size(pick(settings, "data"))),
         ("Optimiser", _optimiser(settings)),
         ("Precision", _text(start.get("precision"))),
         ("Device", _device(start)),
@@ -90,6 +86,14 @@ def _evaluation_network(start: dict[str, Any]) -> str:
 def _since(settings: Any) -> str:
     first = pick(settings, "adversarial", "gan_start_epoch")
     return f" from epoch {max(first, 1)} on" if isinstance(first, int) else ""
+
+
+def _image_size(data: Any) -> str:
+    size = pick(data, "image_size")
+    if not isinstance(size, list) or len(size) != 2:
+        return NONE
+    windows = f", windows of images reduced by {_short(pick(data, 'reduce'))}" if pick(data, "crop") else ""
+    return f"{size[0]} x {size[1]} pixels (height x width){windows}"
 
 
 def _training_images(run: Run) -> str:

@@ -86,9 +86,8 @@ def _finished(configurations: Sequence[Configuration]) -> Check:
 
 
 def _resolution(configurations: Sequence[Configuration]) -> Check:
-    sizes = {label_of(one): pick(one.run.start, "config", "data", "image_size") for one in members(configurations)}
-    values = {label: _size(size) for label, size in sizes.items()}
-    return same("same resolution", values, "train with the same data.image_size")
+    values = {label_of(one): _size(pick(one.run.start, "config", "data")) for one in members(configurations)}
+    return same("same resolution", values, "train with the same data.image_size, data.crop and data.reduce")
 
 
 def _selection(configurations: Sequence[Configuration]) -> Check:
@@ -178,8 +177,11 @@ def _tuned(found: dict[str, Any]) -> str:
     return f"{how}: {params_text(settings)}" if settings else how
 
 
-def _size(size: Any) -> str | None:
-    return f"{size[0]}x{size[1]}" if isinstance(size, list) and len(size) == 2 else None
+def _size(data: Any) -> str | None:
+    size = pick(data, "image_size")
+    if not isinstance(size, list) or len(size) != 2:
+        return None
+    return f"{size[0]}x{size[1]}" + (f" windows, reduced by {pick(data, 'reduce'):g}" if pick(data, "crop") else "")
 
 
 def _sum(*numbers: int | None) -> int | None:

@@ -7,7 +7,8 @@ from flexdan.report.configurations import Configuration, differing_settings
 from flexdan.report.facts import many
 
 _TOLD = (  # beginnings of settings that other lines are about
-    *("augmentation.", "sn.", "strategy", "data.annotated", "data.image_size", "data.train_split", "data.val_split"),
+    *("augmentation.", "sn.", "strategy", "data.annotated", "data.image_size", "data.crop", "data.reduce"),
+    *("data.train_split", "data.val_split"),
 )
 
 
