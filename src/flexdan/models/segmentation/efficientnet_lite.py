@@ -142,11 +142,19 @@ class SameConv2d(nn.Conv2d):
             in_channels, out_channels, kernel, stride, padding=(kernel - stride) // 2, groups=groups, bias=False
         )
         before = (kernel - stride) // 2
-        self.sides = (before, before + 1, before, before + 1) if (kernel - stride) % 2 else ()
+        self.uneven = (kernel - stride) % 2 == 1
+        self.sides = (before, before + 1, before, before + 1)
+        self.wide = groups > 1 and kernel > 3
 
     def forward(self, input: Tensor) -> Tensor:
         """Call the convolution."""
-        if not self.sides:
+        if self.wide and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):  # in bf16 the gradient of such weights takes six times as long
+                return self._convolve(input.float()).to(input.dtype)
+        return self._convolve(input)
+
+    def _convolve(self, input: Tensor) -> Tensor:
+        if not self.uneven:
             return super().forward(input)
         return F.conv2d(F.pad(input, self.sides), self.weight, stride=self.stride, groups=self.groups)
 

@@ -46,7 +46,7 @@ class EncoderUNet(nn.Module):
         for skip, width in zip(reversed(skips), decoder_channels, strict=True):
             self.decoder.append(Segment(ConvBlock(channels + skip, width), ConvBlock(width, width)))
             channels = width
-        self.classifier = nn.Conv2d(channels, output_channels, kernel_size=3, padding=1)
+        self.classifier = nn.Conv2d(channels, output_channels, kernel_size=1)
         initialise(self)
         nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
 
@@ -63,6 +63,6 @@ class EncoderUNet(nn.Module):
         maps = self.encoder(F.pad(images, missing, mode="replicate") if any(missing) else images)
         *skips, decoded = maps if perturb is None else map(perturb, maps)
         for skip, block in zip(reversed(skips), self.decoder, strict=True):
-            decoded = block(torch.cat([F.interpolate(decoded, scale_factor=2.0, mode="bilinear"), skip], dim=1))
+            decoded = block(torch.cat([F.interpolate(decoded, scale_factor=2.0), skip], dim=1))
         logits = F.interpolate(self.classifier(decoded), scale_factor=2.0, mode="bilinear")
         return logits[..., :height, :width]
