@@ -61,6 +61,8 @@ def same_run(first: Path, second: Path) -> None:
 RESUMED = {
     "mean_teacher": {"unannotated__uncertainty_passes": 2},
     "fixmatch": {"unannotated__labels_from": "student", "unannotated__confidence": 0.5},
+    "unimatch": {"unannotated__confidence": 0.5},
+    "cross_pseudo_supervision": {"scheduler__scheduler_type": "ReduceLROnPlateau", "scheduler__patience": 0},
     "entropy_minimisation": {},
     "batch_norm_only": {},
     "dan+mean_teacher": {"gan_start_epoch": 2},
@@ -203,6 +205,28 @@ def test_an_epoch_goes_over_the_larger_set(discs, strategy, batches):
 def test_mistakes_are_refused(discs, more, message):
     with pytest.raises(UserError, match=message):
         settings(discs, **{"strategy": "mean_teacher", **more})
+
+
+def test_two_networks_begin_apart_and_both_are_kept(discs, tmp_path):
+    train(settings(discs, strategy="cross_pseudo_supervision"), tmp_path)
+    last, best = checkpoint(tmp_path), checkpoint(tmp_path, "best")
+    assert last["second"].keys() == last["sn"].keys()
+    assert not equal(last["second"], last["sn"])
+    assert set(last["training"]) == {"sn", "second"}
+    assert "second" not in best
+    row = epochs(tmp_path)[0]
+    assert 0 < row["agreement"] < 1
+    assert row["second_lr"] == row["lr"]
+    assert row["train_loss"] != row["second_loss"]
+
+
+def test_a_network_that_hides_its_features_is_refused(discs):
+    own = {"sn__model_type": "monai.networks.nets.BasicUNet", "data__image_size": [32, 48]}
+    own["sn__model_args"] = {"spatial_dims": 2, "in_channels": 3, "out_channels": 2}
+    config = settings(discs, strategy="unimatch", **own)
+    data = gather_data(config)
+    with pytest.raises(UserError, match=r"BasicUNet has no argument `perturb`.*or take the strategy fixmatch"):
+        build_parts(resolve_config(config, data), data)
 
 
 def test_unannotated_images_are_needed(discs):

@@ -102,6 +102,8 @@ def real_peak(config) -> int:
         {"training__weight_averaging": "swa"},
         {"strategy": "mean_teacher", "unannotated__uncertainty_passes": 2},
         {"strategy": "fixmatch", "unannotated__labels_from": "student", "training__gradient_accumulation_steps": 2},
+        {"strategy": "unimatch", "training__activation_checkpointing": True},
+        {"strategy": "cross_pseudo_supervision", "training__gradient_accumulation_steps": 2},
         {"strategy": "entropy_minimisation"},
         {"strategy": "batch_norm_only"},
         {"strategy": "dan+fixmatch"},

@@ -65,6 +65,19 @@ def test_logits_have_the_size_of_the_image_and_every_weight_learns(name, channel
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_maps_of_the_encoder_can_be_perturbed(name):
+    torch.manual_seed(0)
+    network, images = NETWORKS[name](input_channels=3, output_channels=2).eval(), torch.randn(2, 3, 24, 32)
+    seen = []
+    logits = network(images, perturb=lambda maps: (seen.append(maps.shape), torch.cat([maps[:1], 0 * maps[1:]]))[1])
+    assert len(seen) >= 3
+    assert all(shape[0] == 2 for shape in seen)
+    plain = network(images)
+    torch.testing.assert_close(logits[0], plain[0])
+    assert not torch.allclose(logits[1], plain[1])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_saved_weights_give_the_same_logits(name, tmp_path):
     torch.manual_seed(0)
     network, other = (NETWORKS[name](input_channels=3, output_channels=2).eval() for _ in range(2))

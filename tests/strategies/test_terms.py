@@ -19,10 +19,15 @@ from flexdan.strategies import (
     NonFiniteLossError,
     Player,
     Players,
+    UniMatch,
     Weighted,
     batch_norm_only_step,
+    cross_pseudo_supervision_step,
+    cutmix_masks,
     dan_step,
+    drop_channels,
     entropy_minimisation,
+    mix,
     supervised_step,
 )
 
@@ -130,6 +135,88 @@ def test_entropy_falls():
     assert numbers["unannotated_loss"] == pytest.approx(sum(entropies) / 2)
     slope = [-logit(p) * p * (1 - p) / math.log(2) for p in (0.8, 0.9)]  # dH/dp = -logit(p), dp/dz = p (1 - p)
     assert players.sn.bare.shift.item() == pytest.approx(-sum(slope) / 2)
+
+
+def test_each_of_two_networks_learns_the_labels_of_the_other():
+    """Labels are 1 of the first network and 0 of the second; gradients are p - y, and 0 of the masks."""
+    one, other = Known(shift=logit(0.6)), Known(shift=logit(0.2))
+    annotated = {"images": image(0.5, 0.5), "targets": torch.tensor([[[255, 255]]])}
+    players = Players(
+        sn=Player(network=one, bare=one, optimizer=torch.optim.SGD(one.parameters(), lr=1.0)),
+        second=Player(network=other, bare=other, optimizer=torch.optim.SGD(other.parameters(), lr=1.0)),
+    )
+    batch = Batch(**annotated, unannotated=image(0.5, 0.5))
+    numbers = cross_pseudo_supervision_step(players, [batch], MEANS, weight=1.5, cutmix=0.0)
+    assert numbers["unannotated_loss"] == pytest.approx(-math.log(0.4))
+    assert (numbers["train_loss"], numbers["second_loss"], numbers["agreement"]) == (0, 0, 0)
+    assert one.shift.item() == pytest.approx(logit(0.6) - 1.5 * 0.6)
+    assert other.shift.item() == pytest.approx(logit(0.2) - 1.5 * (0.2 - 1))
+
+
+def test_the_two_networks_learn_from_one_pass_each_and_mixed_labels(make):
+    """Each as in a supervised step whose lesson are the labels that the other one, before any update, gives."""
+    players, batches, means = taught(make, batches=2)
+    twin = copy.deepcopy(players.sn.bare)
+    torch.manual_seed(5)
+    for weight in twin.parameters():
+        nn.init.normal_(weight, std=0.5)
+    second = Player(network=twin, bare=twin, optimizer=torch.optim.Adam(twin.parameters(), lr=0.01))
+    networks = [copy.deepcopy(players.sn.bare), copy.deepcopy(twin)]
+    optimizers = [torch.optim.Adam(network.parameters(), lr=0.01) for network in networks]
+    cross_pseudo_supervision_step(Players(sn=players.sn, second=second), batches, means, weight=0.5, cutmix=1.0)
+    for batch in batches:
+        masks = cutmix_masks(batch.unannotated, 1.0, torch.Generator().manual_seed(batch.seed))
+        labels = [mix(network.eval()(batch.unannotated).argmax(1), masks) for network in networks]
+        for network, others in zip(networks, reversed(labels), strict=True):
+            logits = network.train()(torch.cat([batch.images, mix(batch.unannotated, masks)]))
+            loss = F.cross_entropy(logits[:3], batch.targets) + 0.5 * F.cross_entropy(logits[3:], others)
+            (loss / 2).backward()
+    for optimizer, network, ours in zip(optimizers, networks, (players.sn.bare, twin), strict=True):
+        optimizer.step()
+        torch.testing.assert_close(ours.state_dict(), network.state_dict(), rtol=1e-4, atol=1e-6)
+
+
+class Featured(nn.Module):
+    """Two channels of features, both the logit of the image, of which the mean is the foreground's logit."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, images, perturb=None):
+        features = torch.logit(images).expand(-1, 2, -1, -1)
+        features = features if perturb is None else perturb(features)
+        foreground = features.mean(1, keepdim=True) + self.shift
+        return torch.cat([torch.zeros_like(foreground), foreground], dim=1)
+
+
+def test_one_weak_view_teaches_two_strong_ones_and_itself_with_features_left_out():
+    """Of two channels, each is 0 or doubled: the logit is 0, 1 or 2 times its own, with probability 1/4, 1/2, 1/4."""
+    players = players_of(Featured(), Featured())
+    seen = set()
+    for seed in range(20):
+        strong = (image(0.6, 0.5), image(0.7, 0.5))
+        batch = Batch(**ANNOTATED, unannotated=image(0.98, 0.9), strong=strong, seed=seed)
+        term = UniMatch(labels_from="average", confidence=0.95)
+        lesson = term(players, batch, MEANS, torch.Generator().manual_seed(seed))
+        logits = players.sn.bare(torch.cat([batch.images, lesson.images]), perturb=lesson.perturb)
+        torch.testing.assert_close(logits[:1].softmax(1)[:, 1:], batch.images)  # neither annotated images
+        torch.testing.assert_close(logits[1:3].softmax(1)[:, 1:], torch.cat(strong))  # nor strong views are perturbed
+        factor = logits[3, 1, 0, 0].item() / logit(0.98)
+        loss, numbers = lesson.loss(logits[1:])
+        features = -math.log(1 / (1 + math.exp(-factor * logit(0.98))))
+        assert loss.item() == pytest.approx((0.5 * features - 0.25 * math.log(0.6) - 0.25 * math.log(0.7)) / 2)
+        assert numbers["confident_share"] == 0.5
+        seen.add(round(factor, 4))
+    assert seen == {0.0, 1.0, 2.0}
+
+
+def test_left_out_channels_are_made_up_for():
+    maps = torch.ones(3, 2000, 1, 1)
+    found = drop_channels(maps, count=2, share=0.75, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found[0], maps[0])
+    assert set(found[1:].flatten().tolist()) == {0.0, 4.0}
+    assert found[1:].mean().item() == pytest.approx(1, abs=0.1)
 
 
 TERMS = {

@@ -22,9 +22,9 @@ class RunConfig:
     Args:
         strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan:
             against an evaluation network, with unannotated images too (deep adversarial network, Zhang et al. 2017);
-            mean_teacher, fixmatch and entropy_minimisation: from unannotated images, as docs/strategies.md says of
-            each; dan+mean_teacher and alike: both at once; batch_norm_only: a control, whose unannotated images reach
-            nothing but the statistics of batch norm.
+            mean_teacher, fixmatch, unimatch, cross_pseudo_supervision and entropy_minimisation: from unannotated
+            images, as docs/strategies.md says of each; dan+mean_teacher and alike: both at once; batch_norm_only: a
+            control, whose unannotated images reach nothing but the statistics of batch norm.
         seed: seed of the weights, the order of the images and the augmentation.
         init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
         init_en: the same for the evaluation network.

@@ -8,13 +8,16 @@ Strategy = Literal[
     "batch_norm_only",
     "mean_teacher",
     "fixmatch",
+    "unimatch",
     "entropy_minimisation",
+    "cross_pseudo_supervision",
     "dan+mean_teacher",
     "dan+fixmatch",
+    "dan+unimatch",
     "dan+entropy_minimisation",
 ]
-STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1}  # of each unannotated image, by what learns from them
-LABELLED = ("mean_teacher", "fixmatch")  # by the average of the weights, or by the SN itself
+STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2}  # of each unannotated image, by what learns from them
+LABELLED = ("mean_teacher", "fixmatch", "unimatch")  # by the average of the weights, or by the SN itself
 
 
 def has_en(strategy: str) -> bool:

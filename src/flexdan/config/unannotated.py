@@ -11,7 +11,8 @@ class UnannotatedConfig:
     """What strategies other than supervised and dan make of unannotated images.
 
     Args:
-        weight: weight of their term in the SN's loss; auto: 1, and 0.001 for entropy_minimisation, as in its paper.
+        weight: weight of their term in the SN's loss; auto: 1, but 1.5 for cross_pseudo_supervision and
+            0.001 for entropy_minimisation, as in their papers.
         ramp_up: share of the updates over which the weight rises from almost 0, as exp(-5 (1 - t)^2) (Laine and Aila
             2017); 0: the full weight from the start.
         labels_from: who labels unannotated images; average: the average of the weights (training.weight_averaging),
@@ -19,6 +20,8 @@ class UnannotatedConfig:
         confidence: a pixel counts where its label has at least this probability; mean_teacher has no such limit.
         cutmix: probability that a rectangle of half its area is pasted into an image from another one of the batch,
             into its labels alike (French et al. 2020); 0 is off.
+        feature_dropout: unimatch: share of the channels of the encoder's maps that are left out in one of its three
+            views.
         uncertainty_passes: mean_teacher: passes of the teacher over images with noise, by which pixels that it is
             uncertain about are left out (Yu et al. 2019, who take 8); 0 is off: every pixel counts.
         uncertainty_noise: standard deviation of that noise, in units of the normalised images; it is cut off at twice
@@ -36,6 +39,7 @@ class UnannotatedConfig:
     labels_from: Literal["average", "student"] = "average"
     confidence: float = 0.95
     cutmix: float = 0.5
+    feature_dropout: float = 0.5
     uncertainty_passes: int = 0
     uncertainty_noise: float = 0.1
     strong_brightness: float = 0.5
@@ -55,7 +59,8 @@ class UnannotatedConfig:
         for name in ("ramp_up", "cutmix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"unannotated.{name} is {getattr(self, name)}: it must be 0 to 1")
-        if not 0 <= self.confidence < 1:
-            raise UserError(f"unannotated.confidence is {self.confidence}: it must be at least 0 and below 1")
+        for name in ("confidence", "feature_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"unannotated.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         if not 0 <= self.strong_hue <= 0.5:
             raise UserError(f"unannotated.strong_hue is {self.strong_hue}: it must be 0 to 0.5")

@@ -120,8 +120,8 @@ def _step_schedulers(parts: TrainingParts, adversarial: bool) -> dict[str, float
     """Step the schedules that go by update, and return the learning rates of the update before."""
     rates = {}
     for name, player in parts.players.items():
-        if name == "sn" or adversarial:
-            rates["lr" if name == "sn" else "en_lr"] = player.optimizer.param_groups[0]["lr"]
+        if name != "en" or adversarial:
+            rates[{"sn": "lr", "second": "second_lr", "en": "en_lr"}[name]] = player.optimizer.param_groups[0]["lr"]
             if isinstance(scheduler := parts.schedulers.get(name), torch.optim.lr_scheduler.LambdaLR):
                 scheduler.step()
     return rates

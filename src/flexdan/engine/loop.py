@@ -142,7 +142,7 @@ def _health(row: dict[str, Any], config: RunConfig) -> dict[str, Any]:
 
 def _plateau_step(parts: TrainingParts, config: RunConfig, row: dict[str, Any], adversarial: bool) -> None:
     for name, scheduler in parts.schedulers.items():
-        plays = name == "sn" or (adversarial and config.adversarial.freeze != "sn")  # else the metric tells it nothing
+        plays = name != "en" or (adversarial and config.adversarial.freeze != "sn")  # else the metric tells it nothing
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and plays:
             scheduler.step(row[config.scheduler.plateau_metric])
 

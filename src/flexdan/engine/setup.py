@@ -4,7 +4,6 @@ import copy
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 from torch.utils.data import DataLoader
 
-from flexdan.config import RunConfig, UserError, has_en, network_outputs, network_shape
+from flexdan.config import RunConfig, UserError, has_en, network_outputs, network_shape, term_of
 from flexdan.data import ImageRecord, num_classes, read_manifest, select_split
 from flexdan.data.augmentation import Augmentation
 from flexdan.data.color import ColorJitter
@@ -36,11 +35,12 @@ from flexdan.losses import build_criterion
 from flexdan.models import (
     build_evaluation_network,
     build_segmentation_network,
+    can_perturb,
     count_parameters,
     imagenet_file,
     recompute_activations,
 )
-from flexdan.strategies import Means, Player, Players, en_input_channels
+from flexdan.strategies import Means, Name, Player, Players, en_input_channels
 
 AUTO_PIXELS = 224 * 332  # the log's image size
 
@@ -69,7 +69,7 @@ class TrainingParts:
     Args:
         accelerator: devices and processes.
         players: the networks with their optimisers.
-        schedulers: of the optimisers, by the name of the network: sn, en; a frozen one has none.
+        schedulers: of the optimisers, by the name of the network: sn, second, en; a frozen one has none.
         means: how passes and updates are done.
         augmentation: random changes of a batch.
         strong: random changes of the colours of unannotated images, beyond those.
@@ -189,8 +189,10 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     for name, network in networks.items():
         layout = torch.channels_last if config.training.channels_last else torch.preserve_format
         networks[name] = network.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
-    rates = {"sn": config.optimizer.lr, "en": config.adversarial.en_lr}
-    optimizers = {name: build_optimizer(config.optimizer, network, rates[name]) for name, network in networks.items()}
+    rates = {"en": config.adversarial.en_lr}
+    optimizers = {
+        name: build_optimizer(config.optimizer, network, rates.get(name)) for name, network in networks.items()
+    }
 
     train_set = make_dataset(config, data.annotated, config.data.cache_gib, track)
     left = config.data.cache_gib - cached_gib(train_set)
@@ -215,15 +217,16 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         for name, network in networks.items()
     }
     updates = math.ceil(len(train_loader) / config.training.gradient_accumulation_steps)
-    epochs = {"sn": config.training.num_epochs}
-    epochs["en"] = epochs["sn"] - max(config.adversarial.gan_start_epoch, 1) + 1
+    with_en = config.training.num_epochs - max(config.adversarial.gan_start_epoch, 1) + 1
     frozen = config.adversarial.freeze if has_en(config.strategy) else "none"
     precision = resolve_precision(config.training.precision, accelerator.device.type)
     return TrainingParts(
         accelerator=accelerator,
         players=Players(**players, average=average),
         schedulers={
-            name: build_scheduler(config.scheduler, optimizer, updates * epochs[name])
+            name: build_scheduler(
+                config.scheduler, optimizer, updates * (with_en if name == "en" else config.training.num_epochs)
+            )
             for name, optimizer in optimizers.items()
             if name != frozen
         },
@@ -244,9 +247,11 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
     )
 
 
-def build_networks(config: RunConfig) -> dict[Literal["sn", "en"], nn.Module]:
+def build_networks(config: RunConfig) -> dict[Name, nn.Module]:
     """Build the networks of a resolved configuration that learn, by name."""
-    networks: dict[Literal["sn", "en"], nn.Module] = {"sn": build_network(config)}
+    networks: dict[Name, nn.Module] = {"sn": build_network(config)}
+    if term_of(config.strategy) == "cross_pseudo_supervision":
+        networks["second"] = build_network(config, 3)
     if has_en(config.strategy):
         networks["en"] = build_en(config)
     return networks
@@ -264,10 +269,10 @@ def strong_jitter(config: RunConfig) -> ColorJitter:
     )
 
 
-def build_network(config: RunConfig) -> nn.Module:
-    """Build the segmentation network of a resolved configuration, its weights drawn with the seed."""
+def build_network(config: RunConfig, *more: int) -> nn.Module:
+    """Build a segmentation network of a resolved configuration, its weights drawn with the seed, and with more."""
     channels, _, size = network_shape(config)
-    torch.manual_seed(epoch_seed(config.seed, 0))
+    torch.manual_seed(epoch_seed(config.seed, 0, *more))
     network = build_segmentation_network(
         config.sn,
         input_channels=channels,
@@ -275,6 +280,12 @@ def build_network(config: RunConfig) -> nn.Module:
         image_size=size,
         normalisation=(config.data.mean, config.data.std),
     )
+    if term_of(config.strategy) == "unimatch" and not can_perturb(network):
+        raise UserError(
+            f"strategy is {config.strategy}, which leaves out channels of the encoder's maps, but the forward method "
+            f"of {config.sn.model_type} has no argument `perturb` (a function to call on each of them): add one, or "
+            "take the strategy fixmatch"
+        )
     return _with_checkpointing(network, config)
 
 

@@ -40,10 +40,10 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
     goes away then.
     """
     players = parts.players
-    if config.sn.encoder_weights == "imagenet" and isinstance(players.sn.bare, EncoderUNet):
-        load_imagenet(players.sn.bare.encoder)
     for name, player in players.items():
-        if run := {"sn": config.init_sn, "en": config.init_en}[name]:
+        if config.sn.encoder_weights == "imagenet" and isinstance(player.bare, EncoderUNet):
+            load_imagenet(player.bare.encoder)
+        if name != "second" and (run := {"sn": config.init_sn, "en": config.init_en}[name]):
             load_initial_weights(player.bare, Path(run), name)
     if players.average is not None:
         players.average.load_state_dict(players.sn.bare.state_dict())

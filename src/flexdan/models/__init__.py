@@ -5,6 +5,7 @@ from flexdan.models.build import (
     SEGMENTATION_NETWORKS,
     build_evaluation_network,
     build_segmentation_network,
+    can_perturb,
     count_parameters,
     import_network_class,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "ZhengSN",
     "build_evaluation_network",
     "build_segmentation_network",
+    "can_perturb",
     "count_parameters",
     "imagenet_file",
     "import_network_class",

@@ -1,6 +1,7 @@
 """Building networks from settings; the one place of this room that reads a configuration."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -149,6 +150,11 @@ def build_evaluation_network(
             if isinstance(module, nn.Conv2d | nn.Linear):
                 spectral_norm(module)
     return network
+
+
+def can_perturb(network: nn.Module) -> bool:
+    """Tell whether a network lets the maps of its encoder be changed: its forward method has an argument `perturb`."""
+    return "perturb" in inspect.signature(network.forward).parameters
 
 
 def count_parameters(network: nn.Module) -> int:

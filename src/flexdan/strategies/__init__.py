@@ -12,6 +12,7 @@ from flexdan.strategies.build import (
     takes_unannotated,
     weight_at,
 )
+from flexdan.strategies.cross_pseudo_supervision import cross_pseudo_supervision_step
 from flexdan.strategies.cutmix import cutmix_masks, mix
 from flexdan.strategies.dan import DanOptions, dan_step
 from flexdan.strategies.en_input import en_input_channels
@@ -20,8 +21,9 @@ from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.health import Health, gradient_ratio, judge_health
 from flexdan.strategies.lesson import Lesson, Term, Weighted
 from flexdan.strategies.mean_teacher import MeanTeacher
-from flexdan.strategies.step import Batch, Means, NonFiniteLossError, Player, Players
+from flexdan.strategies.step import Batch, Means, Name, NonFiniteLossError, Player, Players
 from flexdan.strategies.supervised import supervised_step
+from flexdan.strategies.unimatch import UniMatch, drop_channels
 
 __all__ = [
     "STRATEGIES",
@@ -32,16 +34,20 @@ __all__ = [
     "Lesson",
     "MeanTeacher",
     "Means",
+    "Name",
     "NonFiniteLossError",
     "Player",
     "Players",
     "Term",
+    "UniMatch",
     "Weighted",
     "average_share",
     "batch_norm_only_step",
     "build_step",
+    "cross_pseudo_supervision_step",
     "cutmix_masks",
     "dan_step",
+    "drop_channels",
     "en_input_channels",
     "en_takes_part",
     "entropy_minimisation",

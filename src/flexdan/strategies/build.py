@@ -8,6 +8,7 @@ from torch import Tensor
 
 from flexdan.config import STRONG_VIEWS, AdversarialConfig, RunConfig, has_en, term_of
 from flexdan.strategies.batch_norm_only import batch_norm_only_step
+from flexdan.strategies.cross_pseudo_supervision import cross_pseudo_supervision_step
 from flexdan.strategies.dan import DanOptions, dan_step
 from flexdan.strategies.entropy_minimisation import entropy_minimisation
 from flexdan.strategies.fixmatch import FixMatch
@@ -15,8 +16,12 @@ from flexdan.strategies.lesson import Term, Weighted
 from flexdan.strategies.mean_teacher import MeanTeacher
 from flexdan.strategies.step import Batch, Step
 from flexdan.strategies.supervised import supervised_step
+from flexdan.strategies.unimatch import UniMatch
 
-WEIGHTS = {"entropy_minimisation": 0.001}  # of a term where the settings say auto, if not 1
+WEIGHTS = {
+    "entropy_minimisation": 0.001,
+    "cross_pseudo_supervision": 1.5,
+}  # of a term, where the settings say auto
 
 
 def build_step(config: RunConfig, epoch: int, iteration: int, share: float = 1.0) -> Step:
@@ -115,6 +120,16 @@ def _fixmatch(config: RunConfig, share: float) -> Term:
     return FixMatch(labels_from=settings.labels_from, confidence=settings.confidence, cutmix=settings.cutmix)
 
 
+def _unimatch(config: RunConfig, share: float) -> Term:
+    settings = config.unannotated
+    return UniMatch(
+        labels_from=settings.labels_from,
+        confidence=settings.confidence,
+        cutmix=settings.cutmix,
+        feature_dropout=settings.feature_dropout,
+    )
+
+
 def _entropy_minimisation(config: RunConfig, share: float) -> Term:
     return entropy_minimisation
 
@@ -122,6 +137,7 @@ def _entropy_minimisation(config: RunConfig, share: float) -> Term:
 TERMS: dict[str, Callable[[RunConfig, float], Term]] = {
     "mean_teacher": _mean_teacher,
     "fixmatch": _fixmatch,
+    "unimatch": _unimatch,
     "entropy_minimisation": _entropy_minimisation,
 }
 
@@ -136,6 +152,11 @@ def _supervised(config: RunConfig, epoch: int, iteration: int, share: float) -> 
 
 def _with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
     return partial(supervised_step, extra=_extra(config, share))
+
+
+def _cross_pseudo_supervision(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
+    weight, cutmix = weight_at(config, share), config.unannotated.cutmix
+    return partial(cross_pseudo_supervision_step, weight=weight, cutmix=cutmix)
 
 
 def _batch_norm_only(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
@@ -176,8 +197,11 @@ STRATEGIES: dict[str, Callable[[RunConfig, int, int, float], Step]] = {
     "batch_norm_only": _batch_norm_only,
     "mean_teacher": _with_term,
     "fixmatch": _with_term,
+    "unimatch": _with_term,
     "entropy_minimisation": _with_term,
+    "cross_pseudo_supervision": _cross_pseudo_supervision,
     "dan+mean_teacher": _dan_with_term,
     "dan+fixmatch": _dan_with_term,
+    "dan+unimatch": _dan_with_term,
     "dan+entropy_minimisation": _dan_with_term,
 }

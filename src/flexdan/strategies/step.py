@@ -11,6 +11,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from flexdan.losses import Criterion
 
+Name = Literal["sn", "second", "en"]  # of a network that learns
+
 
 class NonFiniteLossError(RuntimeError):
     """A loss became infinite or not a number; the weights are those from before the update."""
@@ -37,11 +39,13 @@ class Players:
 
     Args:
         sn: learns from masks, and from what else the strategy has.
-        en: judges it.
+        second: another network like the SN, from other weights, where two teach each other.
+        en: judges the SN.
         average: of the SN's weights over the updates, in evaluation mode; it has no optimiser.
     """
 
     sn: Player
+    second: Player | None = None
     en: Player | None = None
     average: nn.Module | None = None
 
@@ -55,9 +59,10 @@ class Players:
         average = {} if self.average is None else {"average": self.average}
         return {name: player.bare for name, player in self.items()} | average
 
-    def items(self) -> list[tuple[Literal["sn", "en"], Player]]:
+    def items(self) -> list[tuple[Name, Player]]:
         """Return the networks that learn, with their names."""
-        return [("sn", self.sn), *([("en", self.en)] if self.en is not None else [])]
+        everyone: list[tuple[Name, Player | None]] = [("sn", self.sn), ("second", self.second), ("en", self.en)]
+        return [(name, player) for name, player in everyone if player is not None]
 
 
 @dataclass(frozen=True, kw_only=True)

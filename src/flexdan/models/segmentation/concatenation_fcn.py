@@ -1,5 +1,7 @@
 """ConcatenationFCN, the parameterised segmentation network of the experiments log."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from flexdan.models.blocks import (
@@ -56,12 +58,18 @@ class ConcatenationFCN(nn.Module):
         self.map_block = MapBlock(joined, joined, output_channels)
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, W) of any size to logits (N, classes, H, W)."""
+    def forward(self, images: Tensor, perturb: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Map images (N, C, H, W) of any size to logits (N, classes, H, W).
+
+        Args:
+            images: of any size.
+            perturb: changes the maps of the last three blocks, each (N, channels, h, w), before they are joined.
+        """
         maps = self.input_block(images)
         taps = []
         for block in self.blocks:
             maps = block(maps)
             taps.append(maps)
         size = (images.shape[2], images.shape[3])
-        return self.map_block(concatenate_upsampled(taps[-3:], self.upsample, size))
+        taps = taps[-3:] if perturb is None else [perturb(tap) for tap in taps[-3:]]
+        return self.map_block(concatenate_upsampled(taps, self.upsample, size))

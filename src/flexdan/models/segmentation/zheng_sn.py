@@ -1,5 +1,7 @@
 """ZhengSN, the segmentation network of Zhang et al. 2017 (DAN), as the experiments log recorded it."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from flexdan.models.blocks import MapBlock, UpsampleBlock, concatenate_upsampled, conv_run, initialise
@@ -28,10 +30,16 @@ class ZhengSN(nn.Module):
         self.map_block = MapBlock(2048, 1024, output_channels)
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, W) of any size to logits (N, classes, H, W)."""
+    def forward(self, images: Tensor, perturb: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Map images (N, C, H, W) of any size to logits (N, classes, H, W).
+
+        Args:
+            images: of any size.
+            perturb: changes the maps of the last three blocks, each (N, channels, h, w), before they are joined.
+        """
         tap1 = self.block4(self.block3(self.block2(self.block1(images))))
         tap2 = self.block5(tap1)
         tap3 = self.block6(tap2)
         size = (images.shape[2], images.shape[3])
-        return self.map_block(concatenate_upsampled([tap1, tap2, tap3], self.upsample, size))
+        taps = [tap1, tap2, tap3] if perturb is None else [perturb(tap) for tap in (tap1, tap2, tap3)]
+        return self.map_block(concatenate_upsampled(taps, self.upsample, size))
