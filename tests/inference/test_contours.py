@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,13 @@ def test_validation_counts_classes_and_loses_on_contours():
     assert result.counts.tolist() == [[[1, 0], [0, 2]]]  # the contour is foreground: 0.2 and 0.9 together win
     assert seen[0].tolist() == [[[0, 2, 1, IGNORE]]]
     assert result.loss == 2.5
+
+
+def test_small_middles_do_not_part():
+    probabilities = touching()
+    probabilities[1, 4:6, 10], probabilities[2, 4:6, 10] = 0.9, 0.1  # a speck in the contour
+    settings = PostprocessingConfig(split="contour", inside_threshold=0.85)
+    probabilities[1, 3, 9:12] = probabilities[1, 6, 9:12] = probabilities[1, 3:7, 9] = probabilities[1, 3:7, 11] = 0.1
+    assert to_instances(probabilities, settings, contours=True).max() == 3
+    assert to_instances(probabilities, replace(settings, min_middle=3), contours=True).max() == 2
+    assert "insides above 0.85 of at least 3 pixels" in str(replace(settings, min_middle=3))

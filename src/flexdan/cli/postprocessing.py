@@ -11,7 +11,12 @@ from flexdan.config import PostprocessingConfig, Tuning, UserError, read_postpro
 ABOUT = """\
 How probabilities become objects. What is not said is as --tune-postprocessing of `flexdan evaluate` has found it for
 the run, or else: threshold 0.5, holes stay, nothing is removed, touching objects stay one."""
-IDLE_UNLESS = {"split_depth": "distance", "marker_threshold": "marker", "inside_threshold": "contour"}
+IDLE_UNLESS = {
+    "split_depth": ("distance",),
+    "marker_threshold": ("marker",),
+    "inside_threshold": ("contour",),
+    "min_middle": ("marker", "contour"),
+}
 
 
 def add_postprocessing_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +34,7 @@ def add_postprocessing_options(parser: argparse.ArgumentParser) -> None:
     add("--split-depth", type=float, metavar="PIXELS", help="for distance: how much narrower a neck must be; usual: 2")
     add("--marker-threshold", type=float, metavar="P", help="for marker: regions above it are middles; usual: 0.8")
     add("--inside-threshold", type=float, metavar="P", help="for contour: insides above it are middles; usual: 0.5")
+    add("--min-middle", type=int, metavar="PIXELS", help="for marker, contour: smaller ones are no middles; usual: 0")
 
 
 def given_postprocessing(options: argparse.Namespace) -> dict[str, Any]:
@@ -81,11 +87,11 @@ def _chosen(
     """Return the settings, where they come from, and how those of the run were found."""
     stored, given = read_postprocessing(folder), given_postprocessing(options)
     settings = replace(stored[0] if stored else usual_postprocessing(contours), **given)
-    for name, split in IDLE_UNLESS.items():
-        if name in given and settings.split != split:
+    for name, splits in IDLE_UNLESS.items():
+        if name in given and settings.split not in splits:
             raise UserError(
                 f"{option_name(name)} is {given[name]}, but has no effect with --split-objects {settings.split}: say "
-                f"--split-objects {split} too, or leave it out"
+                f"--split-objects {splits[0]} too, or leave it out"
             )
     sources = ["run"] * (stored is not None) + ["options"] * bool(given)
     return settings, " and ".join(sources) or "default", stored[1] if stored else None

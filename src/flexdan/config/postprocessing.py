@@ -37,6 +37,7 @@ class PostprocessingConfig:
             parts; the larger, the fewer are parted.
         marker_threshold: for marker: regions with a foreground probability above it are the middles of objects.
         inside_threshold: for contour: regions where the probability of the inside is above it are the middles.
+        min_middle: for marker and contour: such regions of fewer pixels are the middle of nothing; 0: all are.
     """
 
     threshold: float = 0.5
@@ -46,12 +47,15 @@ class PostprocessingConfig:
     split_depth: float = 2.0
     marker_threshold: float = 0.8
     inside_threshold: float = 0.5
+    min_middle: int = 0
 
     def __post_init__(self):
         if not 0 < self.threshold < 1:
             raise UserError(f"threshold is {self.threshold}: it is a probability, above 0 and below 1")
         if self.min_size < 0:
             raise UserError(f"min_size is {self.min_size}: it must be 0 (no object is removed) or more pixels")
+        if self.min_middle < 0:
+            raise UserError(f"min_middle is {self.min_middle}: it must be 0 (every middle counts) or more pixels")
         choices = get_args(get_type_hints(type(self))["split"])
         if self.split not in choices:
             raise UserError(f"split is {self.split!r}: it must be one of {', '.join(choices)}")
@@ -69,11 +73,12 @@ class PostprocessingConfig:
 
     def __str__(self) -> str:
         """Say the settings that have an effect, in words."""
+        middles = f" of at least {self.min_middle} pixels" * (self.min_middle > 0)
         parting = {
             "none": "touching objects stay one",
             "distance": f"parted at necks deeper than {self.split_depth:g} pixels",
-            "marker": f"parted between regions above {self.marker_threshold:g}",
-            "contour": f"parted at contours, between insides above {self.inside_threshold:g}",
+            "marker": f"parted between regions above {self.marker_threshold:g}{middles}",
+            "contour": f"parted at contours, between insides above {self.inside_threshold:g}{middles}",
         }
         words = [f"threshold {self.threshold:g}", *(["holes filled"] * self.fill_holes)]
         words += [f"at least {self.min_size} pixels"] if self.min_size else []

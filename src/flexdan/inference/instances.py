@@ -58,9 +58,9 @@ def to_instances(probabilities: np.ndarray, settings: PostprocessingConfig, cont
         if settings.split == "distance":
             parts = _part_by_distance(inside, settings.split_depth)
         elif settings.split == "marker":
-            parts = _part_by_markers(inside, foreground, settings.marker_threshold)
+            parts = _part_by_markers(inside, foreground, settings.marker_threshold, settings.min_middle)
         elif settings.split == "contour":
-            parts = _part_by_markers(inside, insides.sum(0), settings.inside_threshold)
+            parts = _part_by_markers(inside, insides.sum(0), settings.inside_threshold, settings.min_middle)
         else:
             parts = _regions(inside)
         labels[inside] = parts[inside] + labels.max(initial=0)
@@ -154,10 +154,10 @@ def _join(heights: np.ndarray, saddles: Iterator[tuple[float, int, int]], depth:
     return np.array([highest(basin) for basin in range(len(heights))])
 
 
-def _part_by_markers(inside: np.ndarray, middles: np.ndarray, threshold: float) -> np.ndarray:
+def _part_by_markers(inside: np.ndarray, middles: np.ndarray, threshold: float, min_size: int) -> np.ndarray:
     """Part regions between their parts of high probability; a region without one stays whole: labels (H, W)."""
     middles = middles.astype(np.float32)
-    markers = _regions(inside & (middles > threshold))
+    markers = _without_small(_regions(inside & (middles > threshold)), min_size)
     parts = watershed(-middles, markers, mask=inside, connectivity=2)
     return np.where(parts > 0, parts, _regions(inside) + markers.max(initial=0))
 

@@ -18,10 +18,17 @@ EQUAL = 1e-9  # values that differ by less are equal
 # of each grid the simplest value first: it wins among equals
 THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7)
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.35)  # of the median area of a true object
+MIDDLES = (0.05, 0.2)  # of that area, for the smallest middle of an object
 DEPTHS = (0.4, 0.2, 0.1, 0.05)  # of the radius of a disc of that area
 MARKERS = (0.8, 0.9, 0.7, 0.95, 0.6)
 INSIDES = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8)
-PARTING = {"distance": "split_depth", "marker": "marker_threshold", "contour": "inside_threshold"}
+PARTING = {
+    "none": (),
+    "distance": ("split_depth",),
+    "marker": ("marker_threshold", "min_middle"),
+    "contour": ("inside_threshold", "min_middle"),
+}
+OF_PARTING = ("split_depth", "marker_threshold", "inside_threshold", "min_middle")
 Changes = Mapping[str, Any]
 
 
@@ -85,7 +92,7 @@ def tune(
             values = asdict(best.settings) | changes
             if values["split"] == "marker" and values["marker_threshold"] <= values["threshold"]:
                 continue  # which no settings may have
-            found = attempt(PostprocessingConfig(**values))
+            found = attempt(_without_idle(PostprocessingConfig(**values)))
             gain = sign * (found.value - best.value)
             simpler = _place(grid, found.settings) < _place(grid, best.settings)
             if gain > EQUAL or (gain >= -EQUAL and simpler):
@@ -143,15 +150,17 @@ def _grids(area: float, contours: bool) -> list[list[Changes]]:
     """
     radius = math.sqrt(area / math.pi)
     sizes = dict.fromkeys([0, *(round(share * area) for share in SIZES)])
+    middles = dict.fromkeys([0, *(round(share * area) for share in MIDDLES)])
+    insides = INSIDES if contours else ()
     depths = dict.fromkeys(float(max(1, round(share * radius))) for share in DEPTHS)
     return [
         [{"fill_holes": value} for value in (False, True)],
         [{"min_size": value} for value in sizes],
         [
             _parting("none"),
-            *(_parting("contour", inside_threshold=value) for value in INSIDES * contours),
+            *(_parting("contour", inside_threshold=one, min_middle=size) for size in middles for one in insides),
             *(_parting("distance", split_depth=value) for value in depths),
-            *(_parting("marker", marker_threshold=value) for value in MARKERS),
+            *(_parting("marker", marker_threshold=one, min_middle=size) for size in middles for one in MARKERS),
         ],
         [{"threshold": value} for value in THRESHOLDS],
     ]
@@ -159,13 +168,13 @@ def _grids(area: float, contours: bool) -> list[list[Changes]]:
 
 def _parting(split: str, **thresholds: float) -> Changes:
     usual = PostprocessingConfig()
-    return {"split": split} | {name: getattr(usual, name) for name in PARTING.values()} | thresholds
+    return {"split": split} | {name: getattr(usual, name) for name in OF_PARTING} | thresholds
 
 
 def _without_idle(settings: PostprocessingConfig) -> PostprocessingConfig:
     """Give settings without effect their default, so that what does the same is the same."""
     usual = PostprocessingConfig()
-    names = [name for split, name in PARTING.items() if settings.split != split]
+    names = [name for name in OF_PARTING if name not in PARTING[settings.split]]
     return replace(settings, **{name: getattr(usual, name) for name in names})
 
 
