@@ -236,7 +236,7 @@ def test_without_a_test_split_the_validation_is_used_and_that_is_said(discs, tmp
         (["--counts", "2,x"], "--counts is '2,x': it must be numbers of annotated images"),
         (["--counts", "7"], "--counts has 7, but the split 'train' of .* has 6 annotated images"),
         (["--counts", "0"], "a count of annotated images is 0"),
-        (["--strategies", "mean_teacher"], "there is no strategy 'mean_teacher'"),
+        (["--strategies", "teacher"], "there is no strategy 'teacher'"),
         (["--seeds", "0"], "the number of seeds is 0"),
         (["--metrics", "objects.beauty"], "there is no metric 'objects.beauty'"),
         (["--split", "train"], "--split is 'train', which the networks learn from"),

@@ -5,7 +5,7 @@ import pytest
 
 from flexdan.config import RunConfig, UserError, with_settings
 from flexdan.experiments import (
-    CURVES,
+    CONTROL,
     Sweep,
     annotated_sweep,
     curve_base,
@@ -27,7 +27,7 @@ def test_cells_are_whole_curves_of_one_seed_after_the_other():
 
 def test_the_sweep_has_the_settings_of_each_curve_and_comes_back_from_json():
     config = with_settings(curve_base(), {"training.updates_per_epoch": 7, "adversarial.sigma": 0.3, "seed": 5})
-    cells = curve_cells([5, 9], CURVES, 2)
+    cells = curve_cells([5, 9], ["supervised", "dan", CONTROL], 2)
     sweep = annotated_sweep(config, cells, 20)
     assert Sweep.from_dict(json.loads(json.dumps(sweep.to_dict()))) == sweep
     space = Space(sweep)
@@ -55,6 +55,8 @@ def test_updates_are_those_that_a_pass_takes():
         ({"adversarial.gan_start_epoch": 4}, 5 * 3 + 5 * 2),
         ({"adversarial.sigma": 0.0, "adversarial.sigma_schedule": "paper", "adversarial.sigma_end": 0.0}, 20),
         ({"adversarial.freeze": "sn"}, 0),
+        ({"strategy": "cross_pseudo_supervision"}, 20),
+        ({"strategy": "dan+mean_teacher"}, 20),
     ],
 )
 def test_updates_of_the_sn(changes, updates):
@@ -68,12 +70,14 @@ def test_dan_needs_images_that_are_not_annotated():
     assert [lacks_unannotated(cell, config, 10) for cell in cells] == [False, False, False, True]
     half = with_settings(config, {"adversarial.unannotated_source": "half_batch"})
     assert not any(lacks_unannotated(cell, half, 10) for cell in cells)
+    (other,) = curve_cells([10], ["mean_teacher"], 1)
+    assert lacks_unannotated(other, half, 10)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([5], ["dam"], 1), "no strategy 'dam'.*supervised, dan, dan_without_sigma"),
+        (([5], ["dam"], 1), "no strategy 'dam'.*supervised, dan, .*mean_teacher.*, dan_without_sigma"),
         (([0, 5], ["dan"], 1), "a count of annotated images is 0, but must be at least 1"),
         (([5], ["dan"], 0), "the number of seeds is 0"),
     ],

@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="run folder with strategy dan; several for several seeds",
+        help="run folder of any other strategy, such as dan; several for several seeds",
     )
     add("-o", "--output", type=Path, metavar="FOLDER", help="gets a run folder for each; default: RUN/baseline")
     add("--manifest", type=Path, metavar="FILE", help="where the data of the trainings are now; default: as recorded")
@@ -132,7 +132,7 @@ def _plan(folders: Sequence[Path], options: argparse.Namespace) -> "list[Task]":
 
 
 def _supervised(run: "Run") -> "RunConfig":
-    """Return the settings of a finished adversarial run, without the adversarial part."""
+    """Return the settings of a finished run that learnt from unannotated images, without that part."""
     from flexdan.config import config_from_mapping, read_settings_file, with_settings
 
     if not run.finished or not run.rows:
@@ -142,7 +142,8 @@ def _supervised(run: "Run") -> "RunConfig":
     config, _ = config_from_mapping(read_settings_file(run.folder / "config.yaml"))
     if config.strategy == "supervised":
         raise UserError(
-            f"{run.folder} is a supervised run already: name a run with strategy dan, or use `flexdan compare`"
+            f"{run.folder} is a supervised run already: name one that learns from unannotated images, or use "
+            "`flexdan compare`"
         )
     processes, here = run.start.get("processes") or 1, int(os.environ.get("WORLD_SIZE", "1"))
     if processes != 1 or here != 1:
@@ -150,7 +151,10 @@ def _supervised(run: "Run") -> "RunConfig":
             f"{run.folder} was trained by {processes} processes, and here are {here}: the batches of its baseline "
             "would not be the same; `flexdan baseline` trains with one"
         )
-    return with_settings(config, {"strategy": "supervised", "training.early_stopping_patience": 0})
+    changes = {"strategy": "supervised", "training.early_stopping_patience": 0}
+    if config.weight_averaging != "none":  # also where the strategy took it by itself
+        changes["training.weight_averaging"] = config.weight_averaging
+    return with_settings(config, changes)
 
 
 def _updates(run: "Run") -> int:
@@ -187,14 +191,14 @@ def _matched(config: "RunConfig", run: "Run", done: int) -> "RunConfig":
 
 def _key(config: "RunConfig") -> str:
     """Return a text that is the same for trainings with the same result."""
-    from flexdan.config import setting_values
-    from flexdan.report.contestants import ADVERSARIAL, WITHOUT_EFFECT
+    from flexdan.config import setting_values, unused_settings
+    from flexdan.report.contestants import WITHOUT_EFFECT
 
     free = set(WITHOUT_EFFECT) - {"seed", "data.manifest"}
     used = {
         name: value
         for name, value in setting_values(config).items()
-        if name not in free and not name.startswith(ADVERSARIAL)
+        if name not in free and not name.startswith(unused_settings(config.strategy))
     }
     return json.dumps(used, sort_keys=True)
 

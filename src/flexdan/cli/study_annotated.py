@@ -21,6 +21,7 @@ number of annotated images, and what the unannotated ones add.
 All trainings have as many updates of the segmentation network, whatever is annotated. With one seed all strategies have
 the same annotated images, and a larger number contains those of a smaller one. --control adds dan without sigma, which
 sees the unannotated images but learns nothing from the evaluation network: what dan gains beyond it is due to that.
+--strategies takes any of flexdan train, such as mean_teacher and fixmatch.
 
 The study is a sweep: `flexdan sweep status FOLDER` shows it, and any number of `flexdan sweep worker FOLDER` may join.
 The same command again, or only -o FOLDER, goes on where it stopped; with nothing left to train it evaluates and draws.
@@ -29,6 +30,7 @@ More counts, strategies or seeds are added to what is there. Results: study.html
 EXAMPLES = """\
   flexdan study annotated --data data/glas.csv --counts 5,9,17,43,85 -o studies/glas
   flexdan study annotated --data data/glas.csv --counts 5,9,17 --control --seeds 5 --updates 40 -o studies/glas
+  flexdan study annotated --data data/glas.csv --counts 9 --strategies supervised,mean_teacher,unimatch -o studies/ssl
   flexdan study annotated --data data/glas.csv --counts 5,9 --set num_epochs=60 sn_num_fcn_blocks=5 -o studies/more
   flexdan study annotated --data data/glas.csv --counts 5,9,17 -o studies/glas --dry-run
   flexdan study annotated -o studies/glas --no-train --metrics objects.f1,full_resolution.iou"""
@@ -41,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--data", default="", metavar="MANIFEST", help="with the splits train and val, and best with test")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the study")
     add("--counts", default="", metavar="N,N,…", help="numbers of annotated images")
-    add("--strategies", default="", metavar="NAME,…", help="default: supervised,dan")
+    add("--strategies", default="", metavar="NAME,…", help="see docs/strategies.md; default: supervised,dan")
     add("--control", action="store_true", help="add dan_without_sigma, see above")
     add("--seeds", type=int, metavar="N", help="how many, from 0 on; default: 3")
     add("--updates", type=int, metavar="N", help="of an epoch; default: a pass over the largest count")

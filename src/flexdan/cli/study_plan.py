@@ -177,13 +177,22 @@ def updates_lines(sweep: "Sweep") -> list[str]:
     updates = {strategy: sn_updates(config) for strategy, config in totals.items()}
     most = "at most " if training.early_stopping_patience else ""
     epochs = f"{training.num_epochs} epochs of {training.updates_per_epoch} updates"
+    averages = {strategy: config.weight_averaging for strategy, config in totals.items()}
+    notes = []
+    if len(set(averages.values())) > 1:
+        told = ", ".join(f"{strategy} {kind}" for strategy, kind in averages.items())
+        notes.append(
+            f"note: averages of the weights are kept by some strategies only ({told}), which may help by itself: "
+            "--set training.weight_averaging=ema gives all of them one"
+        )
     if len(set(updates.values())) == 1:
-        return [f"  {epochs}: {most}{max(updates.values())} updates of the SN in every training"]
+        return [f"  {epochs}: {most}{max(updates.values())} updates of the SN in every training", *notes]
     each = ", ".join(f"{strategy} {most}{count}" for strategy, count in updates.items())
     return [
         f"  {epochs}; updates of the SN: {each}",
         "note: these are not equal, so the strategies are not compared fairly: adversarial.sn_update joint and "
         "adversarial.freeze none make them so",
+        *notes,
     ]
 
 

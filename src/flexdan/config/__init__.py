@@ -22,7 +22,7 @@ from flexdan.config.run import (
     to_yaml,
     with_settings,
 )
-from flexdan.config.strategies import STRONG_VIEWS, Strategy, has_en, term_of
+from flexdan.config.strategies import STRONG_VIEWS, Strategy, averaging, has_en, term_of, unused_settings
 from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from flexdan.config.unannotated import UnannotatedConfig
 
@@ -46,6 +46,7 @@ __all__ = [
     "UnannotatedConfig",
     "UserError",
     "add_settings",
+    "averaging",
     "changed_settings",
     "config_from_mapping",
     "has_en",
@@ -59,6 +60,7 @@ __all__ = [
     "to_dict",
     "to_yaml",
     "typed_settings",
+    "unused_settings",
     "usual_postprocessing",
     "with_settings",
     "write_postprocessing",

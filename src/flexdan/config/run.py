@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -10,7 +10,7 @@ from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
-from flexdan.config.strategies import LABELLED, Strategy, has_en, term_of
+from flexdan.config.strategies import Averaging, Strategy, averaging, has_en, needs_average, term_of
 from flexdan.config.training import UNVALIDATED, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from flexdan.config.unannotated import UnannotatedConfig
 
@@ -71,17 +71,12 @@ class RunConfig:
         self._check_teacher()
 
     @property
-    def weight_averaging(self) -> Literal["none", "ema", "swa"]:
+    def weight_averaging(self) -> Averaging:
         """The average of the SN's weights that is kept; what is auto depends on the strategy."""
-        wanted = self.training.weight_averaging
-        return ("ema" if self._needs_teacher() else "none") if wanted == "auto" else wanted
-
-    def _needs_teacher(self) -> bool:
-        term = term_of(self.strategy)
-        return term == "mean_teacher" or (term in LABELLED and self.unannotated.labels_from == "average")
+        return averaging(self.strategy, self.unannotated.labels_from, self.training.weight_averaging)
 
     def _check_teacher(self):
-        if self._needs_teacher() and self.weight_averaging != "ema":
+        if needs_average(self.strategy, self.unannotated.labels_from) and self.weight_averaging != "ema":
             other = "" if term_of(self.strategy) == "mean_teacher" else ", or unannotated.labels_from student"
             raise UserError(
                 f"strategy is {self.strategy}, whose labels come from an average of the weights, but "

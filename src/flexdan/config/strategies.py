@@ -20,6 +20,28 @@ STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2}  # of each unan
 LABELLED = ("mean_teacher", "fixmatch", "unimatch")  # by the average of the weights, or by the SN itself
 
 
+Averaging = Literal["none", "ema", "swa"]
+
+
+def needs_average(strategy: str, labels_from: str) -> bool:
+    """Tell whether an average of the SN's weights labels unannotated images."""
+    return term_of(strategy) == "mean_teacher" or (term_of(strategy) in LABELLED and labels_from == "average")
+
+
+def averaging(strategy: str, labels_from: str, wanted: str) -> Averaging:
+    """Return the average of the SN's weights that is kept, where auto is wanted as the strategy needs it."""
+    if wanted == "auto":
+        return "ema" if needs_average(strategy, labels_from) else "none"
+    return "swa" if wanted == "swa" else "ema" if wanted == "ema" else "none"
+
+
+def unused_settings(strategy: str) -> tuple[str, ...]:
+    """Return the beginnings of names of settings that a strategy does not use."""
+    found = () if has_en(strategy) else ("en.", "adversarial.", "init_en")
+    found += () if term_of(strategy) else ("unannotated.",)
+    return found + (("training.unannotated_batch_size",) if strategy == "supervised" else ())
+
+
 def has_en(strategy: str) -> bool:
     """Tell whether an evaluation network (EN) takes part in a strategy."""
     return "dan" in strategy.split("+")

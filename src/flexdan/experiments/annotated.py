@@ -3,16 +3,15 @@
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
-from flexdan.config import RunConfig, UserError, changed_settings, with_settings
+from flexdan.config import RunConfig, Strategy, UserError, changed_settings, with_settings
 from flexdan.experiments.scarce import NO_SIGMA
 from flexdan.experiments.sweep import Choice, Range, Sweep
 
 CONTROL = "dan_without_sigma"
 CURVES: dict[str, Mapping[str, Any]] = {  # curve -> its settings, above those that all have in common
-    "supervised": {"strategy": "supervised"},
-    "dan": {"strategy": "dan"},
+    **{name: {"strategy": name} for name in get_args(Strategy)},
     CONTROL: {"strategy": "dan", **NO_SIGMA},
 }
 SWEPT = ("strategy", "data.annotated", "seed")
@@ -75,8 +74,8 @@ def lacks_unannotated(cell: Mapping[str, Any], config: RunConfig, images: int) -
         config: what all trainings have in common.
         images: of the training split, annotated or not.
     """
-    needed = cell["strategy"] != "supervised" and config.adversarial.unannotated_source == "split"
-    return needed and cell["data.annotated"] >= images
+    alone = cell["strategy"] in ("dan", CONTROL) and config.adversarial.unannotated_source == "half_batch"
+    return cell["strategy"] != "supervised" and not alone and cell["data.annotated"] >= images
 
 
 def one_pass(count: int, config: RunConfig) -> int:
@@ -92,7 +91,7 @@ def sn_updates(config: RunConfig) -> int:
     """
     training, adversarial = config.training, config.adversarial
     assert training.updates_per_epoch != "auto", "the updates of an epoch must be known"
-    if config.strategy == "supervised":
+    if config.strategy != "dan":  # of all others each step has one
         return training.updates_per_epoch * training.num_epochs
     without_en = max(adversarial.gan_start_epoch, 1) - 1
     idle = adversarial.sigma_schedule == "paper" and adversarial.sigma == adversarial.sigma_end == 0

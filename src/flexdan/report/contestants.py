@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import RunConfig, UserError, setting_values
+from flexdan.config import RunConfig, UserError, averaging, setting_values, unused_settings
 from flexdan.config.trials import value_text
 from flexdan.metrics import Scores
 from flexdan.report.run import Evaluation, Run, pick
@@ -17,7 +17,6 @@ WITHOUT_EFFECT = (  # settings that change no result
     *("seed", "data.manifest", "data.cache_gib", "training.num_workers", "training.pin_memory"),
     *("training.tensorboard", "training.wandb"),
 )
-ADVERSARIAL = ("en.", "adversarial.", "init_en", "training.unannotated_batch_size")  # beginnings: of strategy dan only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +80,10 @@ def settings_of(run: Run) -> dict[str, Any]:
     found = dict(usual)
     for name, value in saved.items():
         found |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-    if found["strategy"] == "supervised":
-        found |= {name: value for name, value in usual.items() if name.startswith(ADVERSARIAL)}
+    unused = unused_settings(found["strategy"])
+    found |= {name: value for name, value in usual.items() if name.startswith(unused)}
+    kept = averaging(found["strategy"], found["unannotated.labels_from"], found["training.weight_averaging"])
+    found["training.weight_averaging"] = kept
     for name in ("init_sn", "init_en"):
         found[name] = _start_name(found[name], seed_of(run))
     return found
@@ -97,7 +98,7 @@ def stale(evaluation: Evaluation, run: Run) -> str:
 
 
 def differing(firsts: Sequence[Contestant]) -> list[str]:
-    """Return the settings that differ; those of the adversarial part, only if they do among the runs that use them."""
+    """Return the settings that differ; those that not all strategies use, only if they do among the runs that do."""
     names = dict.fromkeys(name for one in firsts for name in one.settings)
     return [
         name
@@ -127,4 +128,4 @@ def _start_name(run: str, seed: int) -> str:
 
 
 def _applies(one: Contestant, name: str) -> bool:
-    return one.settings["strategy"] != "supervised" or not name.startswith(ADVERSARIAL)
+    return not name.startswith(unused_settings(one.settings["strategy"]))

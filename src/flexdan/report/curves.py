@@ -51,6 +51,12 @@ _EPOCHS = (
     Plot("Loss", "mean over images", _named("train_loss", "val_loss")),
     Plot("Validation: IoU, Dice, accuracy", "pooled over all pixels, 0 to 1", _named("iou_score", "dice", "val_acc")),
     Plot("Learning rate", "at the end of the epoch", _named("lr", "en_lr")),
+    Plot(
+        "Unannotated images",
+        "share of their pixels that count, or on which two networks agree",
+        {"confident_share": "confident", "certain_share": "certain", "agreement": "agreement"},
+        within=(0, 1),
+    ),
     Plot("Speed of training", "images per second", _named("images_per_second")),
 )
 _EN = (

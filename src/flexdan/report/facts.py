@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import AdversarialConfig
+from flexdan.config import AdversarialConfig, has_en
 from flexdan.report.run import Run, pick
 
 NONE = "-"
@@ -54,12 +54,15 @@ def many(count: Any, what: str) -> str:
 
 
 def _adversarial(settings: Any) -> bool:
-    return pick(settings, "strategy") == "dan"
+    return has_en(str(pick(settings, "strategy")))
 
 
 def _strategy(settings: Any) -> str:
     """Name the strategy, since when the EN takes part, and where its step differs from the usual one."""
     strategy, usual = _text(pick(settings, "strategy")), AdversarialConfig()
+    averaged = pick(settings, "training", "weight_averaging")
+    if averaged in ("ema", "swa"):
+        strategy += f", {averaged} of the weights"
     if not _adversarial(settings):
         return strategy
     chosen = {name: pick(settings, "adversarial", name) for name in _VARIANTS}
@@ -98,13 +101,15 @@ def _image_size(data: Any) -> str:
 
 def _training_images(run: Run) -> str:
     annotated, unannotated, settings = run.start.get("annotated"), run.start.get("unannotated"), run.start.get("config")
+    strategy = pick(settings, "strategy")
     text = f"{len(annotated) if isinstance(annotated, list) else NONE} annotated, {_text(unannotated)} unannotated"
     if _adversarial(settings):
         if pick(settings, "adversarial", "unannotated_source") == "half_batch":
             return f"{text} (not used: half of each annotated batch plays their part)"
-        return f"{text} (used by dan{_since(settings)})"
-    unused = unannotated and pick(settings, "strategy") == "supervised"
-    return f"{text} (not used by the supervised strategy)" if unused else text
+        return f"{text} (used by {'dan' if strategy == 'dan' else 'the EN'}{_since(settings)})"
+    if strategy == "supervised":
+        return f"{text} (not used by the supervised strategy)" if unannotated else text
+    return f"{text} (used by {strategy})" if strategy else text
 
 
 def _optimiser(settings: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from flexdan.config import has_en
 from flexdan.report.checks import MISSING, Check, members, shared_seeds, some
 from flexdan.report.configurations import Configuration, differing_settings
 from flexdan.report.facts import many
@@ -25,7 +26,8 @@ def _unannotated(configurations: Sequence[Configuration]) -> Check:
     texts = []
     for one in configurations:
         first = next(iter(one.members.values()))
-        used = one.strategy != "supervised" and first.settings["adversarial.unannotated_source"] == "split"
+        half = has_en(one.strategy) and first.settings["adversarial.unannotated_source"] == "half_batch"
+        used = one.strategy != "supervised" and not half
         texts.append(f"{one.name}: {first.run.start.get('unannotated', MISSING) if used else 0}")
     return Check(name="unannotated images used", state="info", found=some(texts))
 

@@ -108,7 +108,7 @@ def _draw(
                 marks.append(Markup(dot).format(x, up.place(value)))
             marks.append(Markup('<path class="middle" d="M{:.1f} {:.1f}h9"/>').format(x - 4.5, y))
         line = Markup('<path class="line" d="{}"/>').format(path) if joined and path else Markup("")
-        parts.append(Markup('<g class="s{}">').format(number) + line + Markup("").join(marks) + Markup("</g>"))
+        parts.append(Markup('<g class="s{}">').format(number % 5) + line + Markup("").join(marks) + Markup("</g>"))
     head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
         WIDTH, HEIGHT, f"{title} by number of annotated images"
     )

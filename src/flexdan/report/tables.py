@@ -34,9 +34,18 @@ NAMES = {  # of the numbers of an epoch, in the order of the table
     "grad_ratio": "gradient ratio",
     "en_grad_norm": "EN gradient",
     "en_lr": "EN learning rate",
+    "unannotated_loss": "loss without masks",
+    "unannotated_weight": "its weight",
+    "confident_share": "confident pixels",
+    "certain_share": "certain pixels",
+    "agreement": "agreement",
+    "second_loss": "second SN, loss",
+    "second_lr": "second SN, learning rate",
 }
 _FORMS = {"seconds": ".1f", "images_per_second": ".2f", "peak_memory_mib": ",.0f"}
-_FORMS |= dict.fromkeys(("epoch", "sn_updates"), ".0f") | dict.fromkeys(("lr", "en_lr", "sigma"), ".3g")
+_FORMS |= dict.fromkeys(("epoch", "sn_updates"), ".0f") | dict.fromkeys(
+    ("lr", "en_lr", "second_lr", "sigma", "unannotated_weight"), ".3g"
+)
 _FORMS |= dict.fromkeys((name for name in NAMES if "grad" in name), ".3g")
 _MEASURES = {"iou": "IoU", "dice": "Dice", "accuracy": "accuracy", "precision": "precision", "recall": "recall"}
 
