@@ -190,7 +190,7 @@ def sheet(rows: Sequence[Sequence[Figure]], strategies: Sequence[str]) -> str:
     for number, name in enumerate(strategies):
         parts.append(
             Markup('<g class="s{}"><path class="line" d="M{:.0f} 22h18"/><text class="name" x="{:.0f}" y="26">').format(
-                number, x, x + 24
+                number % 5, x, x + 24
             )
             + Markup("{}</text></g>").format(name)
         )
