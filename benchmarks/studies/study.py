@@ -1,0 +1,253 @@
+"""The studies behind docs/results.md: choices on a validation part of train, then a proof on test images.
+
+    python benchmarks/studies/study.py choose glas --images FOLDER -o runs/glas   # variants, on the validation part
+    python benchmarks/studies/study.py full glas --images FOLDER -o runs/glas     # the final network, all annotated
+    python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas    # strategies, few annotated, seeds
+    python benchmarks/studies/study.py tables                                    # docs/results.md, from the records
+
+FOLDER holds the images as `flexdan data import` reads them. Each command goes on where it was stopped, and writes what
+it has found into records/ (numbers, settings and names of images, no pictures). What is trained stands in NAME.yaml,
+which images are for what in splits/NAME.yaml. No choice sees a test image: `choose` works without them.
+"""
+
+import argparse
+import csv
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tables import write_tables
+
+from flexdan.cli.main import main as flexdan
+from flexdan.cli.sweeps import open_sweep
+from flexdan.config.files import atomic_path
+from flexdan.config.record import read_record
+from flexdan.data import read_manifest, write_manifest
+from flexdan.sweep import summarize_sweep
+
+HERE = Path(__file__).parent
+LEVELS = {"objects": ("f1", "object_dice", "object_hausdorff"), "full_resolution": ("dice", "iou")}
+LAST_EPOCH = {
+    "data.val_split": "",
+    "training.best_metric": "epoch",
+}  # nothing is left to choose, so nothing is validated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One study: its definition, its images and its folder.
+
+    Args:
+        name: of the data set.
+        definition: content of NAME.yaml.
+        splits: names of images by part, content of splits/NAME.yaml.
+        images: folder of the data.
+        folder: where everything goes.
+    """
+
+    name: str
+    definition: Mapping[str, Any]
+    splits: Mapping[str, Any]
+    images: Path
+    folder: Path
+
+    def manifest(self, name: str, parts: Mapping[str, Sequence[str]]) -> Path:
+        """Return a manifest of some parts, each of the images named; others are not in it."""
+        everything, path = self.folder / "images.csv", self.folder / f"{name}.csv"
+        if not everything.is_file():
+            say("data", "import", str(self.images), "-o", str(everything))
+        of = {one: part for part, names in parts.items() for one in names}
+        records = [one for one in read_manifest(everything) if one.image.stem in of]
+        if missing := set(of) - {one.image.stem for one in records}:
+            sys.exit(f"{self.images} lacks {len(missing)} images of splits/{self.name}.yaml, such as {min(missing)}")
+        write_manifest(path, [replace(one, split=of[one.image.stem]) for one in records])
+        return path
+
+    def settings(self, *changes: Mapping[str, Any]) -> list[str]:
+        """Return the settings of every training, and changes above them, as `name=value`."""
+        merged: dict[str, Any] = dict(self.definition["settings"])
+        for one in changes:
+            merged |= one
+        plain = {
+            name: value if value and isinstance(value, str) else json.dumps(value) for name, value in merged.items()
+        }
+        return [f"{name}={value}" for name, value in plain.items()]
+
+
+def say(*words: str) -> None:
+    """Print a command of FlexDAN and run it."""
+    print(f"\n$ flexdan {shlex.join(words)}", flush=True)
+    if code := flexdan(list(words)):
+        sys.exit(code)
+
+
+def choose(study: Study) -> None:
+    """Train every variant on a part of the training images, and measure it on the rest of them."""
+    manifest = study.manifest("choose", {"train": study.splits["choose"], "val": study.splits["validation"]})
+    plan, rows = study.definition["choose"], []
+    for seed in range(plan["seeds"]):
+        for name, changes in plan["variants"].items():
+            run = study.folder / "choose" / f"{name}-{seed}"
+            _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], changes or {}))
+            figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
+            rows.append({"variant": name, "seed": seed, **_training(run), **_scores(figures), **_objects(figures)})
+            _write_record(f"{study.name}_choose", rows)
+
+
+def full(study: Study) -> None:
+    """Train the final network on all annotated training images that did not choose it, and measure it on test."""
+    parts = {"train": study.splits["choose"], "val": study.splits["validation"], "test": study.splits["test"]}
+    manifest, plan = study.manifest("full", parts), study.definition["full"]
+    rows = []
+    for seed in range(plan["seeds"]):
+        run = study.folder / "full" / str(seed)
+        _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"]))
+        _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
+        figures = _evaluate(run, "test", ["--tta"])
+        rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
+    _write_record(f"{study.name}_full", rows)
+
+
+def prove(study: Study) -> None:
+    """Train strategies with few annotated images and the rest of train unannotated, and measure them on test."""
+    train = [*study.splits["choose"], *study.splits["validation"]]
+    manifest = study.manifest("prove", {"train": train, "test": study.splits["test"]})
+    plan, folder = study.definition["prove"], study.folder / "prove"
+    settings = study.settings(plan["settings"], LAST_EPOCH)
+    try:
+        say(
+            *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
+            *("--counts", ",".join(map(str, plan["counts"])), "--strategies", ",".join(plan["strategies"])),
+            *("--seeds", str(plan["seeds"]), f"--evaluate={plan['evaluate']}", "--set", *settings),
+        )
+    finally:
+        _record_proof(study, folder)
+
+
+def _record_proof(study: Study, folder: Path) -> None:
+    """Write what is known of the trainings, of every image in them, and of paired differences."""
+    trials = [one for one in summarize_sweep(open_sweep(folder, "", "")).trials if one.state == "complete"]
+    rows, images = [], []
+    runs: dict[int, list[Path]] = {}
+    for one in trials:
+        run = folder / one.folder
+        file = run / "evaluation" / "test" / "metrics.json"
+        if not file.is_file():
+            continue
+        params: dict[str, Any] = dict(one.params)
+        cell = {"strategy": params["strategy"], "annotated": params["data.annotated"], "seed": params["seed"]}
+        names = {Path(name).stem for name in read_record(run / "record.jsonl")[0]["annotated"]}
+        expected = study.splits["annotated"][f"{cell['annotated']} of seed {cell['seed']}"]
+        if names != set(expected):
+            sys.exit(f"{run} has other annotated images than splits/{study.name}.yaml says")
+        rows.append({**cell, **_training(run), **_scores(json.loads(file.read_text()))})
+        with (file.parent / "images.csv").open(newline="") as lines:
+            images += [{**cell, **_image_row(row)} for row in csv.DictReader(lines)]
+        runs.setdefault(cell["annotated"], []).append(run)
+    _write_record(f"{study.name}_prove", rows)
+    _write_record(f"{study.name}_prove_images", images)
+    differences = []
+    for count, those in sorted(runs.items()):
+        table = folder / f"compare_{count}.csv"
+        metrics = ["f1", "object_dice", "object_hausdorff", "full_resolution.dice"]
+        say("compare", *map(str, those), "--split", "test", "--no-evaluate", "--baseline", "supervised",
+            "--metric", *metrics, "--format", "csv", "-o", str(table), "--force")  # fmt: skip
+        with table.open(newline="") as lines:
+            differences += [{"annotated": count, **row} for row in csv.DictReader(lines)]
+    _write_record(f"{study.name}_prove_differences", differences)
+
+
+def _train(run: Path, settings: Sequence[str]) -> None:
+    """Train, go on with what was stopped, or do nothing if it is done."""
+    record = run / "record.jsonl"
+    if record.is_file() and read_record(record)[-1]["event"] == "end":
+        return
+    if (run / "last.ckpt").is_file():
+        say("train", "--resume", str(run))
+    else:
+        say("train", "-o", str(run), "--force", *settings)
+
+
+def _evaluate(run: Path, split: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of a run, measured if they are not there."""
+    folder = run / "evaluation" / f"{split}-tta"
+    if not (folder / "metrics.json").is_file():
+        say("evaluate", str(run), "--split", split, *words, "--force")
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def _training(run: Path) -> dict[str, Any]:
+    """Return what a training took."""
+    events = read_record(run / "record.jsonl")
+    epochs = [one for one in events if one["event"] == "epoch"]
+    return {
+        "sn_updates": sum(one["sn_updates"] for one in epochs),
+        "minutes": round(sum(one["seconds"] for one in epochs) / 60, 1),
+        "commit": events[0]["git"]["commit"][:10] if events[0].get("git") else "",
+    }
+
+
+def _scores(figures: Mapping[str, Any], intervals: bool = False) -> dict[str, Any]:
+    """Return the scores of an evaluation, pooled and as means over images."""
+    found: dict[str, Any] = {}
+    for level, names in LEVELS.items():
+        for name in names:
+            for way in ("pooled", "image_mean"):
+                found[f"{name}.{way}"] = round(figures[level][way][name], 5)
+                if intervals:
+                    low, high = figures[level][f"{way}_interval"][name]
+                    found |= {f"{name}.{way}.low": round(low, 5), f"{name}.{way}.high": round(high, 5)}
+    return found
+
+
+def _objects(figures: Mapping[str, Any]) -> dict[str, Any]:
+    settings = figures["postprocessing"]["settings"]
+    return {"postprocessing": " ".join(f"{name}={value}" for name, value in settings.items())}
+
+
+def _image_row(row: Mapping[str, str]) -> dict[str, str]:
+    names = ["full_resolution_dice", *(f"objects_{name}" for name in LEVELS["objects"])]
+    return {"image": Path(row["image"]).stem, **{name: row[name] for name in names}}
+
+
+def _write_record(name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = list(rows)
+    path = HERE / "records" / f"{name}.csv"
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["nothing"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {len(rows)} rows")
+
+
+STEPS = {"choose": choose, "full": full, "prove": prove}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=(*STEPS, "tables"))
+    parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.yaml")))
+    parser.add_argument("--images", type=Path, help="folder of the data")
+    parser.add_argument("-o", "--output", type=Path, help="folder of the trainings")
+    options = parser.parse_args()
+    if options.step == "tables":
+        write_tables()
+        return
+    if not (options.name and options.images and options.output):
+        parser.error(f"{options.step} needs NAME, --images FOLDER and -o FOLDER")
+    options.output.mkdir(parents=True, exist_ok=True)
+    definition, splits = (
+        yaml.safe_load(path.read_text())
+        for path in (HERE / f"{options.name}.yaml", HERE / "splits" / f"{options.name}.yaml")
+    )
+    study = Study(name=options.name, definition=definition, splits=splits, images=options.images, folder=options.output)
+    STEPS[options.step](study)
+
+
+if __name__ == "__main__":
+    main()

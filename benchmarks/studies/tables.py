@@ -1,0 +1,135 @@
+"""Tables of docs/results.md, from the records."""
+
+import csv
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flexdan.config.files import atomic_path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "results.md"
+Row = dict[str, str]
+WAYS = {"pooled": "pooled", "image_mean": "mean over images"}
+OBJECTS = {"f1": "F1", "object_dice": "object Dice", "object_hausdorff": "object Hausdorff"}
+NAMES = {**OBJECTS, "dice": "Dice of pixels", "iou": "IoU of pixels"}
+PUBLISHED = (  # method, annotated, F1, object Dice, object Hausdorff
+    ("DAN (Zhang et al. 2017), as published", "85, and 100 unannotated", "0.916", "0.903", "45.3"),
+    ("its SN alone, as published", "85", "0.907", "0.898", "48.7"),
+    ("best published since", "85", "0.931", "0.921", "32.3"),
+)
+
+
+def read(name: str) -> list[Row]:
+    """Return the rows of a record; none where it is not there."""
+    path = HERE / "records" / f"{name}.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def number(metric: str, value: str | float) -> str:
+    """Return a score as text: distances with one digit, shares with three."""
+    return f"{float(value):.1f}" if metric == "object_hausdorff" else f"{float(value):.3f}"
+
+
+def full_table(name: str) -> list[Sequence[str]]:
+    """Return the final network beside the published ones."""
+    rows = [("method", "annotated", *OBJECTS.values()), *PUBLISHED]
+    for one in read(f"{name}_full"):
+        for way, words in WAYS.items():
+            cells = []
+            for metric in OBJECTS:
+                low, high = (number(metric, one[f"{metric}.{way}.{end}"]) for end in ("low", "high"))
+                cells.append(f"{number(metric, one[f'{metric}.{way}'])} [{low}, {high}]")
+            told = f"ours, seed {one['seed']}, {one['minutes']} minutes, {words}"
+            rows.append((told, "68, and 17 for validation", *cells))
+    return rows
+
+
+def choose_table(name: str) -> list[Sequence[str]]:
+    """Return the variants on the validation part, each beside the first."""
+    rows: list[Sequence[str]] = [("variant", "seeds", *NAMES.values(), "minutes")]
+    found: dict[str, list[Row]] = {}
+    for one in read(f"{name}_choose"):
+        found.setdefault(one["variant"], []).append(one)
+    for variant, those in found.items():
+        means = [number(metric, statistics.fmean(float(one[f"{metric}.pooled"]) for one in those)) for metric in NAMES]
+        minutes = statistics.fmean(float(one["minutes"]) for one in those)
+        rows.append((variant, str(len(those)), *means, f"{minutes:.1f}"))
+    return rows
+
+
+def prove_table(name: str) -> list[Sequence[str]]:
+    """Return means and standard deviations over seeds of every strategy."""
+    metrics = [name for name in NAMES if name != "iou"]
+    rows: list[Sequence[str]] = [("annotated", "strategy", "seeds", *(NAMES[metric] for metric in metrics), "minutes")]
+    found: dict[tuple[int, str], list[Row]] = {}
+    for one in read(f"{name}_prove"):
+        found.setdefault((int(one["annotated"]), one["strategy"]), []).append(one)
+    for (count, strategy), those in sorted(found.items(), key=lambda pair: pair[0][0]):
+        cells = []
+        for metric in metrics:
+            values = [float(one[f"{metric}.{'image_mean' if metric == 'dice' else 'pooled'}"]) for one in those]
+            spread = number(metric, statistics.stdev(values)) if len(values) > 1 else "-"
+            cells.append(f"{number(metric, statistics.fmean(values))} ± {spread}")
+        minutes = statistics.fmean(float(one["minutes"]) for one in those)
+        rows.append((str(count), strategy, str(len(those)), *cells, f"{minutes:.1f}"))
+    return rows
+
+
+def differences_table(name: str) -> list[Sequence[str]]:
+    """Return the paired differences from supervised training, as `flexdan compare` has them."""
+    rows: list[Sequence[str]] = [
+        ("annotated", "strategy", "metric", "difference", "over seeds", "over images", "over both", "verdict")
+    ]
+    for one in read(f"{name}_prove_differences"):
+        way = "image_mean" if one["level"] == "full_resolution" else "pooled"
+        if not one["difference"] or one["over"] != way or one["part"]:
+            continue
+        metric = one["metric"]
+        spans = [
+            f"[{signed(metric, one[f'{over}_low'])}, {signed(metric, one[f'{over}_high'])}]"
+            if one[f"{over}_low"]
+            else "-"
+            for over in ("seeds", "images", "both")
+        ]
+        difference = signed(metric, one["difference"])
+        rows.append((one["annotated"], one["configuration"], NAMES[metric], difference, *spans, one["verdict"]))
+    return rows
+
+
+def signed(metric: str, value: str) -> str:
+    """Return a difference as text."""
+    return f"{float(value):+.1f}" if metric == "object_hausdorff" else f"{float(value):+.3f}"
+
+
+TABLES: dict[str, Callable[[str], list[Sequence[str]]]] = {
+    "full": full_table,
+    "choose": choose_table,
+    "prove": prove_table,
+    "differences": differences_table,
+}
+
+
+def page_text() -> str:
+    """Return docs/results.md with every table as the records have it."""
+
+    def filled(found: re.Match[str]) -> str:
+        name, kind = found[1].split()
+        header, *rows = TABLES[kind](name)
+        lines = [header, ["---"] * len(header), *rows]
+        text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return f"<!-- table: {found[1]} -->\n{text}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: ([\w ]+) -->\n.*?<!-- end -->", filled, PAGE.read_text(encoding="utf-8"), flags=re.S)
+
+
+def write_tables() -> None:
+    """Write the tables of docs/results.md anew."""
+    text = page_text()
+    with atomic_path(PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"written: {PAGE.name}")

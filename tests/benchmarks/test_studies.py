@@ -1,0 +1,124 @@
+"""The studies: their definitions hold, and a small one runs from the images to the records."""
+
+import csv
+import itertools
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import study
+import tables
+import yaml
+
+from flexdan.config import config_from_mapping
+from flexdan.data import read_manifest
+from flexdan.data.manifest import ImageRecord
+from flexdan.data.splits import mark_annotated
+
+STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
+NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def load(path: Path):
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_have_no_image_in_common_and_draws_are_those_of_the_settings(name):
+    splits = load(STUDIES / "splits" / f"{name}.yaml")
+    parts = [set(splits[part]) for part in ("choose", "validation", "test")]
+    assert all(not one & other for one, other in itertools.combinations(parts, 2))
+    assert [len(splits[part]) for part in ("choose", "validation", "test")] == [len(one) for one in parts]
+    train = [
+        ImageRecord(image=Path(f"{one}.png"), mask=Path(f"{one}.mask.png"), mask_values="instances", split="train",
+                    annotated=True, sha256=one)
+        for one in (*splits["choose"], *splits["validation"])
+    ]  # fmt: skip
+    for key, names in splits["annotated"].items():
+        count, seed = int(key.split()[0]), int(key.split()[-1])
+        drawn = mark_annotated(train, count, split="train", seed=seed)
+        assert {one.image.stem for one in drawn if one.annotated} == set(names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_training_of_a_study_has_valid_settings(name):
+    definition = load(STUDIES / f"{name}.yaml")
+    base = definition["settings"]
+    for variant in definition["choose"]["variants"].values():
+        config_from_mapping(base | definition["choose"]["settings"] | (variant or {}))
+    config_from_mapping(base | definition["full"]["settings"])
+    for strategy in definition["prove"]["strategies"]:
+        config_from_mapping(base | definition["prove"]["settings"] | study.LAST_EPOCH | {"strategy": strategy})
+
+
+def test_the_tables_of_the_results_are_those_of_the_records():
+    assert tables.page_text() == tables.PAGE.read_text(encoding="utf-8")
+
+
+def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, capsys):
+    records = [one for one in read_manifest(discs) if one.split]
+    images = tmp_path / "images"
+    for kind in ("images", "masks"):
+        (images / kind).mkdir(parents=True)
+    names = []
+    for number, one in enumerate(one for one in records if one.annotated):
+        names.append(f"image_{number}")
+        shutil.copy(one.image, images / "images" / f"image_{number}{one.image.suffix}")
+        shutil.copy(one.mask, images / "masks" / f"image_{number}{one.mask.suffix}")
+    train = [ImageRecord(image=Path(one), mask=Path(one), mask_values="binary", split="train", annotated=True)
+             for one in names[:6]]  # fmt: skip
+    drawn = mark_annotated([replace(one, sha256=str(one.image)) for one in train], 2, split="train", seed=0)
+    splits = {
+        "choose": names[:4],
+        "validation": names[4:6],
+        "test": names[6:8],
+        "annotated": {"2 of seed 0": [one.image.name for one in drawn if one.annotated]},
+    }
+    small = {"data.image_size": [32, 40], "training.num_epochs": 1, "training.updates_per_epoch": 2}
+    definition = {
+        "settings": {
+            "sn.first_layer_out_channels": 4,
+            "sn.num_fcn_blocks": 3,
+            "training.tensorboard": False,
+            "training.batch_size": 2,
+        },
+        "choose": {"seeds": 1, "settings": small, "variants": {"base": None, "contours": {"sn.contour_width": 1}}},
+        "full": {"seeds": 1, "settings": small},
+        "prove": {
+            "counts": [2],
+            "seeds": 1,
+            "strategies": ["supervised", "fixmatch"],
+            "settings": small,
+            "evaluate": "--tta --min-size 3",
+        },
+    }
+    here = tmp_path / "studies"
+    for folder, content in (("", definition), ("splits", splits)):
+        (here / folder).mkdir(exist_ok=True, parents=True)
+        (here / folder / "discs.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    monkeypatch.setattr(study, "HERE", here)
+    (here / "records").mkdir()
+    for step in ("choose", "full", "prove", "prove"):
+        command = ["study.py", step, "discs", "--images", str(images), "-o", str(tmp_path / "out")]
+        monkeypatch.setattr(sys, "argv", command)
+        study.main()
+    assert "nothing is left to train" in capsys.readouterr().out
+
+    def rows(name):
+        with (here / "records" / f"discs_{name}.csv").open(newline="") as lines:
+            return list(csv.DictReader(lines))
+
+    assert [one["variant"] for one in rows("choose")] == ["base", "contours"]
+    (found,) = rows("full")
+    assert float(found["f1.pooled.low"]) <= float(found["f1.pooled"]) <= float(found["f1.pooled.high"])
+    assert [(one["strategy"], one["annotated"], one["sn_updates"]) for one in rows("prove")] == [
+        ("supervised", "2", "2"),
+        ("fixmatch", "2", "2"),
+    ]
+    assert len(rows("prove_images")) == 2 * 2
+    differences = [one for one in rows("prove_differences") if one["configuration"] != "supervised"]
+    dice = next(one for one in differences if one["metric"] == "dice" and one["over"] == "pooled")
+    trained = {one["strategy"]: float(one["dice.pooled"]) for one in rows("prove")}
+    assert float(dice["difference"]) == pytest.approx(trained["fixmatch"] - trained["supervised"], abs=2e-5)
