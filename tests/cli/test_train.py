@@ -1,6 +1,7 @@
 """`flexdan train` and `flexdan config show` as a user runs them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -134,3 +135,26 @@ def test_mistakes(discs, tmp_path, capsys, argv, message):
     output = [] if "--resume" in argv else ["-o", str(tmp_path / "run")]
     assert main(["train", *argv, *output, f"--data.manifest={discs}"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("flexdan.memory.train_planned", lambda config, folder, **options: asked.append(config))
+
+    def config(*more):
+        assert main(["train", "--data.manifest", str(discs), "-o", str(tmp_path / "run"), *more]) == 0
+        return asked[-1], "taking the settings that our studies found best" in capsys.readouterr().out
+
+    found, told = config("--seed", "3", "--data.annotated", "2", "--training.device", "cpu")
+    assert told
+    assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 2, 3)
+    assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (256 * 384, 2, 0.04)
+    found, told = config("--lr", "0.1")
+    assert not told
+    assert found.sn.model_type == "ConcatenationFCN"
+    found, told = config("--lr", "0.1", "--recommended", "yes")
+    assert told
+    assert (found.sn.model_type, found.optimizer.lr) == ("EncoderUNet", 0.1)
+    found, told = config("--recommended", "no")
+    assert not told
+    assert found == replace(RunConfig(), data=found.data)

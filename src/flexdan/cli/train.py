@@ -14,9 +14,12 @@ from flexdan.config import (
     RunConfig,
     UserError,
     add_settings,
+    changed_settings,
     config_from_mapping,
     parse_command,
     read_settings_file,
+    recommended_settings,
+    says_nothing_but_data,
     setting_values,
 )
 from flexdan.config.files import refuse_existing
@@ -28,7 +31,10 @@ unannotated ones too, against an evaluation network.
 Settings come from --config and from options such as --sn.num_fcn_blocks 5; the names of the experiments log
 (sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too, and so is every way in which `wandb agent`
 writes settings (lr=0.01, a JSON object, …). The run folder holds config.yaml, record.jsonl, best.ckpt, last.ckpt,
-log.txt and TensorBoard events."""
+log.txt and TensorBoard events.
+
+Where nothing but data is said, the settings are those that our studies found best (docs/results.md), and the command
+prints them; with --recommended yes they are the ground for settings of your own, with no it is the defaults below."""
 
 USAGE = "flexdan train [-o RUN | --resume RUN] [--config FILE] [--SECTION.SETTING VALUE ...]"
 EXAMPLES = """\
@@ -66,6 +72,12 @@ def run(argv: Sequence[str]) -> int:
         metavar="SIZE",
         help="refuse a training that needs more, such as 14.76GiB; default: all of a GPU, no limit on the CPU",
     )
+    parser.add_argument(
+        "--recommended",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="settings that our studies found best, for what is not said; auto: if nothing but data is said",
+    )
     add_settings(parser)
     arguments, config, notes = parse_command(parser, argv)
     for note in notes:
@@ -80,6 +92,11 @@ def run(argv: Sequence[str]) -> int:
         config = _resumed_config(folder, saved, given)
     else:
         folder = _new_folder(arguments.output, arguments.force)
+        plain = config.init_sn or arguments.config or not says_nothing_but_data(changed_settings(config))
+        if arguments.recommended == "yes" or (arguments.recommended == "auto" and not plain):
+            base = _recommended(config)
+            _, config, _ = parse_command(parser, argv, base=base)
+            _tell_recommended(base)
 
     from flexdan.memory import parse_memory, train_planned
 
@@ -89,6 +106,25 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         os._exit(0)
     return 0
+
+
+def _recommended(config: RunConfig) -> dict[str, Any]:
+    """Return what the studies found best for this machine and the images of a configuration."""
+    import torch
+
+    from flexdan.data import read_manifest
+
+    channels = [one.channels for one in read_manifest(config.data.manifest)]
+    gpu = config.training.device == "auto" and torch.accelerator.current_accelerator(check_available=True) is not None
+    return recommended_settings("gpu" if gpu else "cpu", max(set(channels), key=channels.count, default=3))
+
+
+def _tell_recommended(settings: Mapping[str, Any]) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        said = ", ".join(f"{name} {value}" for name, value in settings.items())
+        print(
+            f"taking the settings that our studies found best (docs/results.md; --recommended no leaves them): {said}"
+        )
 
 
 def _new_folder(output: str, force: bool) -> Path:

@@ -12,6 +12,7 @@ from flexdan.config.postprocessing import (
     usual_postprocessing,
     write_postprocessing,
 )
+from flexdan.config.recommended import recommended_settings, says_nothing_but_data
 from flexdan.config.run import (
     RunConfig,
     changed_settings,
@@ -55,6 +56,8 @@ __all__ = [
     "parse_command",
     "read_postprocessing",
     "read_settings_file",
+    "recommended_settings",
+    "says_nothing_but_data",
     "setting_values",
     "term_of",
     "to_dict",

@@ -20,8 +20,9 @@ class DataConfig:
         annotated: how many training images keep their masks, as a count or, with a percent sign, as a share, drawn with
             the seed; empty: as the manifest says.
         image_size: height and width, in pixels, to which every image is resized for the network, or of the windows
-            with crop; auto: the median image, its proportions kept, reduced to 224*332 pixels at the most (224x332 for
+            with crop; auto: the median image, its proportions kept, reduced to max_pixels at the most (224x332 for
             GlaS).
+        max_pixels: of the network's input where image_size is auto; by default 224 times 332, as in the log.
         crop: train on windows of image_size, each time at another place of the image, instead of on whole images
             resized to image_size; validation goes over each image in windows that cover it, side by side.
         reduce: images are reduced by this factor before windows are cut, so that a window shows more; 1: full
@@ -39,6 +40,8 @@ class DataConfig:
     val_split: str = "val"
     annotated: int | str = ""
     image_size: tuple[int, int] | Literal["auto"] = "auto"
+    max_pixels: int = 224 * 332
+    max_pixels: int = 224 * 332
     crop: bool = False
     reduce: float = 1.0
     intensity: Literal["range", "percentile"] = "percentile"
@@ -58,6 +61,10 @@ class DataConfig:
                 f"data.annotated is {self.annotated}: it must be a count such as 9, or a share such as 10%, above 0; "
                 "leave it empty for what the manifest says"
             )
+        if self.max_pixels < 64:
+            raise UserError(f"data.max_pixels is {self.max_pixels}: it must be at least 64, 8 by 8")
+        if self.max_pixels < 64:
+            raise UserError(f"data.max_pixels is {self.max_pixels}: it must be at least 64, as 8 by 8")
         if self.std <= 0:
             raise UserError(f"data.std is {self.std}: it divides the intensities and must be above 0")
         if self.cache_gib < 0:

@@ -42,8 +42,6 @@ from flexdan.models import (
 )
 from flexdan.strategies import Means, Name, Player, Players, en_input_channels
 
-AUTO_PIXELS = 224 * 332  # the log's image size
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
@@ -155,7 +153,7 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
     size = config.data.image_size
     if size == "auto":
         height, width = (side / (config.data.crop_reduce or 1) for side in data.native_size)
-        factor = min(1.0, math.sqrt(AUTO_PIXELS / (height * width)))
+        factor = min(1.0, math.sqrt(config.data.max_pixels / (height * width)))
         size = (max(8, round(height * factor)), max(8, round(width * factor)))
     for name, what in (("stain_jitter", "stains are"), ("saturation", "colours are"), ("hue", "colours are")):
         strength = getattr(config.augmentation, name)

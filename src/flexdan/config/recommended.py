@@ -1,0 +1,49 @@
+"""What the studies found best: the settings of a training for which nothing but data is said. See docs/results.md."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+Machine = Literal["cpu", "gpu"]
+
+COMMON: Mapping[str, Any] = {
+    "sn.model_type": "EncoderUNet",
+    "sn.contour_width": 2,
+    "loss.criterion": "cross_entropy_dice",
+    "optimizer.optimizer_type": "adamw",
+    "optimizer.lr": 0.002,
+    "optimizer.encoder_lr": 0.0005,
+    "optimizer.weight_decay": 0.01,
+    "augmentation.rotation": 20.0,
+    "augmentation.scale": (0.75, 1.33),
+    "augmentation.shift": 0.1,
+    "augmentation.brightness": 0.2,
+    "augmentation.contrast": 0.2,
+    "training.batch_size": 4,
+    "training.weight_averaging": "ema",
+    "training.ema_decay": 0.98,
+}
+COLOUR: Mapping[str, Any] = {"augmentation.saturation": 0.2, "augmentation.hue": 0.04}  # of images with 3 channels
+MACHINES: Mapping[Machine, Mapping[str, Any]] = {
+    "cpu": {"data.max_pixels": 256 * 384, "training.num_epochs": 12, "training.updates_per_epoch": 50},
+    "gpu": {"data.max_pixels": 384 * 576, "training.num_epochs": 20, "training.updates_per_epoch": 100},
+}
+ABOUT_DATA = (  # beginnings of settings that say what is trained on, where and with what records, and not how
+    *("data.", "seed", "sn.input_channels", "sn.output_channels"),
+    *("training.num_workers", "training.pin_memory", "training.device", "training.precision"),
+    *("training.tensorboard", "training.wandb"),
+)
+
+
+def says_nothing_but_data(changed: Iterable[str]) -> bool:
+    """Tell whether settings, by dotted name, leave open how to train."""
+    return all(name.startswith(ABOUT_DATA) for name in changed)
+
+
+def recommended_settings(machine: Machine, channels: int) -> dict[str, Any]:
+    """Return what the studies found best, by dotted name.
+
+    Args:
+        machine: cpu, as measured; gpu: the same with more pixels and updates, which no study has measured.
+        channels: of the images.
+    """
+    return {**COMMON, **(COLOUR if channels == 3 else {}), **MACHINES[machine]}
