@@ -229,6 +229,19 @@ def test_accumulation_and_variants_train(discs, tmp_path, accumulate, sn_update)
     assert epochs(tmp_path)[0]["sn_updates"] == (4 if sn_update == "separate" else 2)
 
 
+@pytest.mark.parametrize(("criterion", "undecided"), [("least_squares", "0.25"), ("hinge", "2")])
+def test_other_losses_of_an_en_that_judges_patches(discs, tmp_path, capsys, criterion, undecided):
+    """Batch norm asks for no third image, since there is none."""
+    config = settings(discs, en_criterion=criterion, en__model_type="PatchEN", training__batch_size=1)
+    train(config, tmp_path)
+    assert f"(undecided: {undecided})" in capsys.readouterr().out
+    assert checkpoint(tmp_path)["en"]["classifier.weight"].shape[:2] == (1, 16)
+    with pytest.raises(UserError, match=r"en.num_fcn_blocks is 6, but images of 32x40 pixels cannot"):
+        train(settings(discs, en__model_type="PatchEN", en__num_fcn_blocks=6), tmp_path / "deep")
+    with pytest.raises(UserError, match=r"label_smoothing is 0.1, but adversarial.en_criterion is hinge"):
+        settings(discs, en_criterion="hinge", adversarial__label_smoothing=0.1)
+
+
 @pytest.mark.parametrize(("en_input", "channels"), [("concatenate", 3 + 2), ("mask", 3 * 2)])
 def test_more_than_two_classes(discs, tmp_path, en_input, channels):
     manifest = discs.parent / "three.csv"

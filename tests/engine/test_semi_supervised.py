@@ -66,6 +66,12 @@ RESUMED = {
     "entropy_minimisation": {},
     "batch_norm_only": {},
     "dan+mean_teacher": {"gan_start_epoch": 2},
+    "dan+en_confidence": {
+        "gan_start_epoch": 2,
+        "en__model_type": "PatchEN",
+        "en__output": "pixel",
+        "en_criterion": "least_squares",
+    },
     "supervised": {"training__weight_averaging": "swa", "training__swa_start": 0.5},
 }
 

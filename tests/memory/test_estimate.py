@@ -107,6 +107,7 @@ def real_peak(config) -> int:
         {"strategy": "entropy_minimisation"},
         {"strategy": "batch_norm_only"},
         {"strategy": "dan+fixmatch"},
+        {"strategy": "dan+en_confidence", "en__model_type": "PatchEN", "adversarial__en_criterion": "hinge"},
     ],
 )
 def test_live_bytes_are_those_of_real_tensors(small, changes):

@@ -10,6 +10,7 @@ from flexdan.models import (
     EVALUATION_NETWORKS,
     ConcatenationFCN,
     FlexVGG,
+    PatchEN,
     ZhengEN,
     build_evaluation_network,
     count_parameters,
@@ -154,9 +155,35 @@ def test_one_width_throughout():
 @pytest.mark.parametrize("name", EVALUATION_NETWORKS)
 def test_every_built_in_network_is_built_from_its_settings(name):
     settings = EvaluationNetworkConfig(model_type=name, first_layer_out_channels=4)
-    network = build_evaluation_network(settings, input_channels=5, image_size=(12, 16))
+    network = build_evaluation_network(settings, input_channels=5, image_size=(16, 16))
     assert type(network).__name__ == name
-    assert network(torch.zeros(2, 5, 12, 16)).shape == (2, 1)
+    assert network(torch.zeros(2, 5, 16, 16)).shape == ((2, 1, 1, 1) if name == "PatchEN" else (2, 1))
+
+
+def test_scores_of_patches_see_their_patch_alone():
+    """Three layers: the score in the middle of a row of patches does not know of the other end, nor of other images."""
+    torch.manual_seed(0)
+    network = PatchEN(num_layers=3, first_layer_out_channels=4)
+    inputs = torch.randn(2, 4, 16, 160)
+    scores = network(inputs)
+    assert scores.shape == (2, 1, 2, 20)
+    changed = inputs.clone()
+    changed[0, :, :, 120:], changed[1] = 0, 0
+    torch.testing.assert_close(network(changed)[0, ..., :10], scores[0, ..., :10])
+    assert not torch.allclose(network(changed)[0, ..., -3:], scores[0, ..., -3:])
+    F.binary_cross_entropy_with_logits(scores, torch.rand(scores.shape)).backward()
+    assert all(weight.grad.any() for weight in network.parameters())
+    assert count_parameters(network) == (16 * 4 * 4 + 4) + (16 * 4 * 8 + 8) + (16 * 8 * 16 + 16) + (9 * 16 + 1)
+
+
+def test_scores_of_pixels_are_those_of_patches_interpolated():
+    torch.manual_seed(0)
+    patches = PatchEN(num_layers=2, first_layer_out_channels=4)
+    pixels = PatchEN(num_layers=2, first_layer_out_channels=4, output="pixel")
+    pixels.load_state_dict(patches.state_dict())
+    inputs = torch.randn(1, 4, 17, 23)
+    expected = F.interpolate(patches(inputs), (17, 23), mode="bilinear")
+    torch.testing.assert_close(pixels(inputs), expected)
 
 
 def test_spectral_norm_bounds_every_weight():

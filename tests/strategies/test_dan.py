@@ -93,6 +93,41 @@ def test_losses_gradients_and_weights_equal_the_naive_version(make, variant):
         torch.testing.assert_close(ours.bare.state_dict(), theirs.bare.state_dict(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("criterion", ["least_squares", "hinge"])
+def test_both_players_learn_by_the_same_criterion(make, criterion):
+    """EN and SN against naive losses; scores of the EN above 1/2 and 0 are taken for annotated."""
+    players, batches, means = make()
+    naive, (batch,), _ = make()
+    recorders = Recorder(players.sn), Recorder(players.en)
+    numbers = dan_step(players, batches, means, DanOptions(sigma=0.5, sn_update="joint", en_criterion=criterion))
+    squares = criterion == "least_squares"
+    logits = naive.sn.bare(batch.images)
+    F.cross_entropy(logits, batch.targets).backward()
+    maps = torch.cat([logits.detach(), naive.sn.bare(batch.unannotated)]).softmax(1)[:, 1:]
+    images = torch.cat([batch.images, batch.unannotated])
+    scores = naive.en.bare(torch.cat([images, maps.detach()], 1))
+    known, unknown = scores[:3], scores[3:]
+    losses = (
+        ((known - 1).square().mean() / 2, unknown.square().mean() / 2)
+        if squares
+        else (F.relu(1 - known).mean(), F.relu(1 + unknown).mean())
+    )
+    sum(losses).backward()
+    limit = 0.5 if squares else 0.0
+    assert numbers["en_loss_annotated"] == pytest.approx(losses[0].item(), rel=1e-5)
+    assert numbers["en_loss_unannotated"] == pytest.approx(losses[1].item(), rel=1e-5)
+    assert numbers["en_accuracy_annotated"] == pytest.approx((known > limit).float().mean().item())
+    gradients = [weight.grad for weight in naive.en.bare.parameters()]
+    torch.testing.assert_close(recorders[1].gradients[0], gradients, rtol=1e-4, atol=1e-6)
+    naive.en.optimizer.step()
+    scores = copy.deepcopy(naive.en.bare)(torch.cat([images, maps], 1))[3:]
+    fool = (scores - 1).square().mean() / 2 if squares else -scores.mean()
+    (0.5 * fool).backward()
+    assert numbers["adversarial_loss"] == pytest.approx(fool.item(), rel=1e-4)
+    gradients = [weight.grad for weight in naive.sn.bare.parameters()]
+    torch.testing.assert_close(recorders[0].gradients[0], gradients, rtol=1e-4, atol=1e-6)
+
+
 def test_norms_and_judgement_are_those_of_the_naive_version(make):
     players, batches, means = make()
     naive, (batch,), _ = make()

@@ -12,6 +12,7 @@ from flexdan.losses import cross_entropy
 from flexdan.strategies import (
     Batch,
     DanOptions,
+    EnConfidence,
     FixMatch,
     Lesson,
     Means,
@@ -174,6 +175,45 @@ def test_the_two_networks_learn_from_one_pass_each_and_mixed_labels(make):
     for optimizer, network, ours in zip(optimizers, networks, (players.sn.bare, twin), strict=True):
         optimizer.step()
         torch.testing.assert_close(ours.state_dict(), network.state_dict(), rtol=1e-4, atol=1e-6)
+
+
+class Judge(nn.Module):
+    """Gives each pixel, each pair of pixels or the whole image the mean foreground probability, as a logit."""
+
+    def __init__(self, width: int | None):
+        super().__init__()
+        self.width = width
+
+    def forward(self, inputs):
+        foreground = inputs[:, -1:]
+        if self.width is None:
+            return torch.logit(foreground.mean((2, 3)))
+        return torch.logit(F.avg_pool2d(foreground, (1, self.width)))
+
+
+def judged(width: int | None) -> Players:
+    judge = Judge(width)
+    return Players(sn=players_of(Known()).sn, en=Player(network=judge, bare=judge, optimizer=None))
+
+
+@pytest.mark.parametrize(("width", "counted"), [(1, [1, 0, 1, 0]), (None, [1, 1, 1, 1])])
+def test_labels_count_where_the_en_takes_them_for_annotated(width, counted):
+    """Scores are 0.9, 0.1, 0.6, 0.15 for pixels, and 0.44 for the image; the limit is 0.2, labels are 1, 0, 1, 0."""
+    annotated = {"images": image(0.5, 0.5, 0.5, 0.5), "targets": torch.tensor([[[0, 1, 0, 1]]])}
+    batch = Batch(**annotated, unannotated=image(0.9, 0.1, 0.6, 0.15), strong=(image(0.7, 0.6, 0.4, 0.2),))
+    numbers = supervised_step(judged(width), [batch], MEANS, Weighted(term=EnConfidence(), weight=1.0))
+    losses = [-math.log(one) for one in (0.7, 0.4, 0.4, 0.8)]
+    expected = sum(loss * one for loss, one in zip(losses, counted, strict=True)) / 4
+    assert numbers["unannotated_loss"] == pytest.approx(expected)
+    assert numbers["confident_share"] == sum(counted) / 4
+
+
+def test_scores_of_patches_are_interpolated():
+    """Patches of two pixels score 0.9 and 0.1: the pixels 0.9, 0.7, 0.3 and 0.1."""
+    batch = Batch(**ANNOTATED, unannotated=image(0.9, 0.9, 0.1, 0.1), strong=(image(0.5, 0.5, 0.5, 0.5),))
+    for confidence, share in ((0.75, 0.25), (0.65, 0.5), (0.25, 0.75)):
+        lesson = EnConfidence(confidence=confidence)(judged(2), batch, MEANS, torch.Generator())
+        assert lesson.loss(Known()(lesson.images))[1]["confident_share"] == share
 
 
 class Featured(nn.Module):

@@ -31,7 +31,8 @@ class AdversarialConfig:
             batch plays their part and its masks go unused, as recorded: nothing is learnt from unannotated images.
         sigma_in_en_loss: multiply the EN's own loss by sigma too, as in the log's first runs.
         en_lr: learning rate of the EN; null: that of the SN.
-        en_criterion: loss of the EN: binary cross-entropy.
+        en_criterion: loss of the EN, and of the SN against it: binary_cross_entropy; least_squares (Mao et al. 2017),
+            whose gradient does not vanish where the EN is sure; hinge (Lim and Ye 2017).
         en_steps: updates of the EN for each update of the SN, all on the same images.
         label_smoothing: the EN's own targets are this far from 1 and 0, which keeps it from growing too sure.
         freeze: a network that keeps its weights; sn: only the EN learns; en: only the SN does, against the EN of
@@ -50,7 +51,7 @@ class AdversarialConfig:
     unannotated_source: Literal["split", "half_batch"] = "split"
     sigma_in_en_loss: bool = False
     en_lr: float | None = None
-    en_criterion: Literal["binary_cross_entropy"] = "binary_cross_entropy"
+    en_criterion: Literal["binary_cross_entropy", "least_squares", "hinge"] = "binary_cross_entropy"
     en_steps: int = 1
     label_smoothing: float = 0.0
     freeze: Literal["none", "sn", "en"] = "none"
@@ -68,3 +69,8 @@ class AdversarialConfig:
                 raise UserError(f"adversarial.{name} is {getattr(self, name)}: it must be at least 1")
         if not 0 <= self.label_smoothing < 0.5:
             raise UserError(f"adversarial.label_smoothing is {self.label_smoothing}: it must be 0 or more, below 0.5")
+        if self.label_smoothing and self.en_criterion == "hinge":
+            raise UserError(
+                f"adversarial.label_smoothing is {self.label_smoothing}, but adversarial.en_criterion is hinge, which "
+                "has no labels to smooth: say 0"
+            )

@@ -73,12 +73,13 @@ class EvaluationNetworkConfig:
     """The evaluation network (EN) of adversarial training; the supervised strategy builds none.
 
     Args:
-        model_type: FlexVGG or ZhengEN.
+        model_type: FlexVGG or ZhengEN, which give an image one score; or PatchEN, strided convolutions without batch
+            norm that give each patch one (after Isola et al. 2017).
         input_channels: image channels and map channels together; auto: as the images and the SN say.
         input_block_depth: FlexVGG: convolutions before the first FCN block.
-        num_fcn_blocks: FlexVGG: FCN blocks.
+        num_fcn_blocks: FlexVGG: FCN blocks. PatchEN: layers, each halving the size.
         depth_fcn_block: FlexVGG: convolutions in each FCN block.
-        first_layer_out_channels: FlexVGG: channels after the first convolution.
+        first_layer_out_channels: FlexVGG, PatchEN: channels after the first convolution.
         fcn_block_pattern: FlexVGG: when the channels double, as in the SN.
         head: FlexVGG: what its linear layers see of the last maps; flatten: all values, as in the log; global_average:
             the mean of each channel, which takes far less memory.
@@ -86,11 +87,13 @@ class EvaluationNetworkConfig:
         linear_block_pattern: FlexVGG: how the linear layers narrow.
         first_linear_layer_out_features: FlexVGG: width after the first linear layer.
         out_features: FlexVGG: scores for each image.
+        output: PatchEN: patch: a score for each patch, 2^num_fcn_blocks pixels apart; pixel: interpolated to a score
+            for each pixel (Hung et al. 2018).
         spectral_norm: divide every weight of the EN by its largest singular value (Miyato et al. 2018), which
             bounds how steep the EN can get.
     """
 
-    model_type: Literal["FlexVGG", "ZhengEN"] = "FlexVGG"
+    model_type: Literal["FlexVGG", "ZhengEN", "PatchEN"] = "FlexVGG"
     input_channels: int | Literal["auto"] = "auto"
     input_block_depth: int = 1
     num_fcn_blocks: int = 4
@@ -102,6 +105,7 @@ class EvaluationNetworkConfig:
     linear_block_pattern: Literal["single_run"] = "single_run"
     first_linear_layer_out_features: int = 128
     out_features: int = 1
+    output: Literal["patch", "pixel"] = "patch"
     spectral_norm: bool = False
 
     def __post_init__(self):

@@ -132,7 +132,7 @@ class RunConfig:
         half_batch = self.adversarial.unannotated_source == "half_batch"
         own, other = self.training.batch_size, self.training.unannotated_batch_size
         mixed = own if half_batch else own + (own if other == "auto" else other)
-        if mixed < 3:
+        if mixed < 3 and self.en.model_type != "PatchEN":
             raise UserError(
                 f"training.batch_size is {own}, and with adversarial.unannotated_source "
                 f"{self.adversarial.unannotated_source} the EN would see {mixed} images at once, of which batch norm "

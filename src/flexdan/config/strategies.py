@@ -14,10 +14,13 @@ Strategy = Literal[
     "dan+mean_teacher",
     "dan+fixmatch",
     "dan+unimatch",
+    "dan+en_confidence",
     "dan+entropy_minimisation",
 ]
-STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2}  # of each unannotated image, by what learns from them
-LABELLED = ("mean_teacher", "fixmatch", "unimatch")  # by the average of the weights, or by the SN itself
+# What learns from strong views of each unannotated image, and from how many.
+STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2, "en_confidence": 1}
+# What learns from labels, of the average of the weights or of the SN itself.
+LABELLED = ("mean_teacher", "fixmatch", "unimatch", "en_confidence")
 
 
 Averaging = Literal["none", "ema", "swa"]

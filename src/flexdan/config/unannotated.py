@@ -11,13 +11,15 @@ class UnannotatedConfig:
     """What strategies other than supervised and dan make of unannotated images.
 
     Args:
-        weight: weight of their term in the SN's loss; auto: 1, but 1.5 for cross_pseudo_supervision and
-            0.001 for entropy_minimisation, as in their papers.
+        weight: weight of their term in the SN's loss; auto: 1, but 1.5 for cross_pseudo_supervision, 0.1 for
+            en_confidence and 0.001 for entropy_minimisation, as in their papers.
         ramp_up: share of the updates over which the weight rises from almost 0, as exp(-5 (1 - t)^2) (Laine and Aila
             2017); 0: the full weight from the start.
         labels_from: who labels unannotated images; average: the average of the weights (training.weight_averaging),
             the only one for mean_teacher; student: the SN itself, as in the papers of the others.
-        confidence: a pixel counts where its label has at least this probability; mean_teacher has no such limit.
+        confidence: a pixel counts where its label has at least this probability; fixmatch and unimatch.
+        en_confidence: dan+en_confidence: a pixel counts where the EN's score, as a share, is above this (Hung et al.
+            2018): where it would take the SN's result for one on an annotated image.
         cutmix: probability that a rectangle of half its area is pasted into an image from another one of the batch,
             into its labels alike (French et al. 2020); 0 is off.
         feature_dropout: unimatch: share of the channels of the encoder's maps that are left out in one of its three
@@ -38,6 +40,7 @@ class UnannotatedConfig:
     ramp_up: float = 0.25
     labels_from: Literal["average", "student"] = "average"
     confidence: float = 0.95
+    en_confidence: float = 0.2
     cutmix: float = 0.5
     feature_dropout: float = 0.5
     uncertainty_passes: int = 0
@@ -59,7 +62,7 @@ class UnannotatedConfig:
         for name in ("ramp_up", "cutmix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"unannotated.{name} is {getattr(self, name)}: it must be 0 to 1")
-        for name in ("confidence", "feature_dropout"):
+        for name in ("confidence", "en_confidence", "feature_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"unannotated.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         if not 0 <= self.strong_hue <= 0.5:

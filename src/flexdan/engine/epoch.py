@@ -103,7 +103,8 @@ def _to_input(
     def normalise(intensities: Tensor) -> Tensor:
         return ((intensities - config.data.mean) / config.data.std).contiguous(memory_format=layout)
 
-    strong = tuple(parts.strong(images[len(classes) :], generator) for _ in range(strong_views(config)))
+    others = images[len(classes) :]
+    strong = tuple(parts.strong(others, generator) for _ in range(strong_views(config) if len(others) else 0))
     return normalise(images), targets, tuple(map(normalise, strong))
 
 

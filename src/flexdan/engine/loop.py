@@ -16,6 +16,7 @@ from flexdan.engine.record import append_event, end_event
 from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, gather_data, resolve_config
 from flexdan.engine.start import describe_run, restore_run, start_run, training_state
 from flexdan.engine.trackers import Trackers, check_trackers
+from flexdan.losses import EN_LOSSES
 from flexdan.strategies import NonFiniteLossError, en_takes_part, gradient_ratio, judge_health
 
 Watch = Callable[[dict[str, Any]], str]
@@ -117,7 +118,7 @@ def _run_epochs(
             save_checkpoint(folder / "last.ckpt", parts.players.networks(), **saved, training=training_state(parts))
             append_event(folder / "record.jsonl", {"event": "epoch", **row})
             trackers.write(row)
-            for line in epoch_lines(row, num_epochs, best):
+            for line in epoch_lines(row, num_epochs, best, EN_LOSSES[config.adversarial.en_criterion].undecided):
                 progress.say(line)
         if told := watch(row):
             reason = told
@@ -135,7 +136,7 @@ def _run_epochs(
 
 
 def _health(row: dict[str, Any], config: RunConfig) -> dict[str, Any]:
-    health = judge_health(row, config.adversarial.freeze)
+    health = judge_health(row, config.adversarial.freeze, EN_LOSSES[config.adversarial.en_criterion].undecided)
     ratio = gradient_ratio(row)
     return {"en_health": health.state, "en_advice": health.advice} | ({} if ratio is None else {"grad_ratio": ratio})
 

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+UNDECIDED = 1.386  # the EN's two losses together, by binary cross-entropy
+
 
 class TrainingProgress:
     """A progress bar over all updates and validation batches, and a log of lines on the console and in a file.
@@ -82,7 +84,7 @@ class TrainingProgress:
         self._bar.update(self._task, live=text)
 
 
-def epoch_lines(row: dict[str, Any], num_epochs: int, best: bool) -> list[str]:
+def epoch_lines(row: dict[str, Any], num_epochs: int, best: bool, undecided: float = UNDECIDED) -> list[str]:
     """Return the line that sums up one epoch and, where an EN takes part, one about its health."""
     names = ("train_loss", "val_loss", "val_acc", "iou_score", "dice")
     metrics = "  ".join(f"{name} {row[name]:.4f}" for name in names if name in row)
@@ -91,7 +93,9 @@ def epoch_lines(row: dict[str, Any], num_epochs: int, best: bool) -> list[str]:
         f"  {row['images_per_second']:.2f} images/s  {row['seconds']:.0f} s{'  best' if best else ''}"
     ]
     if "en_health" in row:
-        losses = f"losses {row['en_loss_annotated']:.3f} + {row['en_loss_unannotated']:.3f} (undecided: 1.386)"
+        losses = (
+            f"losses {row['en_loss_annotated']:.3f} + {row['en_loss_unannotated']:.3f} (undecided: {undecided:.4g})"
+        )
         ratio = f", gradients {row['grad_ratio']:.1%}" if "grad_ratio" in row else ""
         lines.append(f"  EN {row['en_health']}: {row['en_advice']}; {losses}, sigma {row['sigma']:.3g}{ratio}")
     return lines

@@ -9,7 +9,7 @@ from flexdan.models.build import (
     count_parameters,
     import_network_class,
 )
-from flexdan.models.evaluation import FlexVGG, ZhengEN
+from flexdan.models.evaluation import FlexVGG, PatchEN, ZhengEN
 from flexdan.models.recompute import recompute_activations
 from flexdan.models.segmentation import ConcatenationFCN, EncoderUNet, ZhengSN, imagenet_file, load_imagenet
 
@@ -19,6 +19,7 @@ __all__ = [
     "ConcatenationFCN",
     "EncoderUNet",
     "FlexVGG",
+    "PatchEN",
     "ZhengEN",
     "ZhengSN",
     "build_evaluation_network",

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from flexdan.config import EvaluationNetworkConfig, SegmentationNetworkConfig, UserError
-from flexdan.models.evaluation import FlexVGG, ZhengEN
+from flexdan.models.evaluation import FlexVGG, PatchEN, ZhengEN
 from flexdan.models.segmentation import ConcatenationFCN, EncoderUNet, ZhengSN
 
 Normalisation = tuple[float, float]  # mean and standard deviation with which intensities 0..1 are normalised
@@ -76,9 +76,24 @@ def _zheng_en(settings: EvaluationNetworkConfig, input_channels: int, image_size
     return ZhengEN(input_channels=input_channels, image_size=image_size)
 
 
+def _patch_en(settings: EvaluationNetworkConfig, input_channels: int, image_size: tuple[int, int]) -> nn.Module:
+    if min(image_size) < 2**settings.num_fcn_blocks:
+        raise UserError(
+            f"en.num_fcn_blocks is {settings.num_fcn_blocks}, but images of {image_size[0]}x{image_size[1]} pixels "
+            "cannot be halved so often: say a smaller number"
+        )
+    return PatchEN(
+        input_channels=input_channels,
+        num_layers=settings.num_fcn_blocks,
+        first_layer_out_channels=settings.first_layer_out_channels,
+        output=settings.output,
+    )
+
+
 EVALUATION_NETWORKS: dict[str, Callable[[EvaluationNetworkConfig, int, tuple[int, int]], nn.Module]] = {
     "FlexVGG": _flex_vgg,
     "ZhengEN": _zheng_en,
+    "PatchEN": _patch_en,
 }
 
 SEGMENTATION_NETWORKS: dict[str, Callable[[SegmentationNetworkConfig, int, int, Normalisation], nn.Module]] = {
@@ -134,7 +149,7 @@ def build_evaluation_network(
         image_size: height and width of the input in pixels.
 
     Returns:
-        A network that maps (N, C, H, W) to logits (N, 1), with fresh weights.
+        A network that maps (N, C, H, W) to logits (N, 1), or (N, 1, h, w) of patches, with fresh weights.
 
     Raises:
         UserError: if the settings ask for another number of channels.

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
 from flexdan.report.figures import Series, line_chart
-from flexdan.report.run import Run
+from flexdan.report.run import Run, pick
 from flexdan.report.tables import NAMES
 
 
@@ -96,7 +96,11 @@ def epoch_figures(run: Run) -> list[Figure]:
 
 def en_figures(run: Run) -> list[Figure]:
     """Draw how the EN and its part in the training of the SN went; nothing where no EN took part."""
-    return _figures(run, _EN)
+    criterion = pick(run.start, "config", "adversarial", "en_criterion") or "binary_cross_entropy"
+    if criterion == "binary_cross_entropy":
+        return _figures(run, _EN)
+    unit = f"{criterion.replace('_', ' ')}, mean over images"
+    return _figures(run, [replace(plot, unit=unit, levels={}) if plot.title == "EN losses" else plot for plot in _EN])
 
 
 def _figures(run: Run, plots: Sequence[Plot]) -> list[Figure]:

@@ -15,6 +15,7 @@ from flexdan.strategies.build import (
 from flexdan.strategies.cross_pseudo_supervision import cross_pseudo_supervision_step
 from flexdan.strategies.cutmix import cutmix_masks, mix
 from flexdan.strategies.dan import DanOptions, dan_step
+from flexdan.strategies.en_confidence import EnConfidence
 from flexdan.strategies.en_input import en_input_channels
 from flexdan.strategies.entropy_minimisation import entropy_minimisation
 from flexdan.strategies.fixmatch import FixMatch
@@ -29,6 +30,7 @@ __all__ = [
     "STRATEGIES",
     "Batch",
     "DanOptions",
+    "EnConfidence",
     "FixMatch",
     "Health",
     "Lesson",

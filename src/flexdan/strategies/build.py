@@ -10,6 +10,7 @@ from flexdan.config import STRONG_VIEWS, AdversarialConfig, RunConfig, has_en, t
 from flexdan.strategies.batch_norm_only import batch_norm_only_step
 from flexdan.strategies.cross_pseudo_supervision import cross_pseudo_supervision_step
 from flexdan.strategies.dan import DanOptions, dan_step
+from flexdan.strategies.en_confidence import EnConfidence
 from flexdan.strategies.entropy_minimisation import entropy_minimisation
 from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.lesson import Term, Weighted
@@ -18,10 +19,11 @@ from flexdan.strategies.step import Batch, Step
 from flexdan.strategies.supervised import supervised_step
 from flexdan.strategies.unimatch import UniMatch
 
-WEIGHTS = {
-    "entropy_minimisation": 0.001,
+WEIGHTS = {  # of a term, where the settings say auto
     "cross_pseudo_supervision": 1.5,
-}  # of a term, where the settings say auto
+    "en_confidence": 0.1,
+    "entropy_minimisation": 0.001,
+}
 
 
 def build_step(config: RunConfig, epoch: int, iteration: int, share: float = 1.0) -> Step:
@@ -43,7 +45,12 @@ def en_takes_part(config: RunConfig, epoch: int) -> bool:
 
 def takes_unannotated(config: RunConfig, epoch: int) -> bool:
     """Tell whether the steps of an epoch use unannotated images, or what plays their part."""
-    return en_takes_part(config, epoch) or bool(term_of(config.strategy)) or config.strategy == "batch_norm_only"
+    return en_takes_part(config, epoch) or _term_takes_part(config, epoch) or config.strategy == "batch_norm_only"
+
+
+def _term_takes_part(config: RunConfig, epoch: int) -> bool:
+    term = term_of(config.strategy)
+    return en_takes_part(config, epoch) if term == "en_confidence" else bool(term)
 
 
 def strong_views(config: RunConfig) -> int:
@@ -130,6 +137,17 @@ def _unimatch(config: RunConfig, share: float) -> Term:
     )
 
 
+def _en_confidence(config: RunConfig, share: float) -> Term:
+    settings = config.unannotated
+    return EnConfidence(
+        labels_from=settings.labels_from,
+        confidence=settings.en_confidence,
+        cutmix=settings.cutmix,
+        en_input=config.adversarial.en_input,
+        en_criterion=config.adversarial.en_criterion,
+    )
+
+
 def _entropy_minimisation(config: RunConfig, share: float) -> Term:
     return entropy_minimisation
 
@@ -138,6 +156,7 @@ TERMS: dict[str, Callable[[RunConfig, float], Term]] = {
     "mean_teacher": _mean_teacher,
     "fixmatch": _fixmatch,
     "unimatch": _unimatch,
+    "en_confidence": _en_confidence,
     "entropy_minimisation": _entropy_minimisation,
 }
 
@@ -171,6 +190,8 @@ def _dan(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
 
 def _dan_with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
     """Return a step whose one update of the SN has all terms, also where `dan` alone would have two."""
+    if not _term_takes_part(config, epoch):
+        return supervised_step
     extra = _extra(config, share)
     if not en_takes_part(config, epoch):
         return partial(supervised_step, extra=extra)
@@ -186,6 +207,7 @@ def _dan_options(config: RunConfig, epoch: int, iteration: int) -> DanOptions:
         en_annotated=settings.en_annotated,
         sigma_in_en_loss=settings.sigma_in_en_loss,
         en_steps=settings.en_steps,
+        en_criterion=settings.en_criterion,
         label_smoothing=settings.label_smoothing,
         freeze=settings.freeze,
     )
@@ -203,5 +225,6 @@ STRATEGIES: dict[str, Callable[[RunConfig, int, int, float], Step]] = {
     "dan+mean_teacher": _dan_with_term,
     "dan+fixmatch": _dan_with_term,
     "dan+unimatch": _dan_with_term,
+    "dan+en_confidence": _dan_with_term,
     "dan+entropy_minimisation": _dan_with_term,
 }

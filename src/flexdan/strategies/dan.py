@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from flexdan.losses import score_loss
+from flexdan.losses import EN_LOSSES
 from flexdan.strategies.en_input import EnInput, en_inputs, predicted_maps, true_maps
 from flexdan.strategies.lesson import Weighted, lesson_of, mean_numbers, taught_pass
 from flexdan.strategies.step import Batch, Means, Player, Players, check_finite, gradient_norm, update
@@ -33,6 +33,7 @@ class DanOptions:
     en_annotated: Literal["prediction", "ground_truth"] = "prediction"
     sigma_in_en_loss: bool = False
     en_steps: int = 1
+    en_criterion: str = "binary_cross_entropy"
     label_smoothing: float = 0.0
     freeze: Literal["none", "sn", "en"] = "none"
 
@@ -64,9 +65,9 @@ def dan_step(
         extra: another term of the SN's loss, which goes with that of the masks (1.).
 
     Returns:
-        train_loss, and what another term tells; en_loss_annotated, en_loss_unannotated (2 ln 2 together where the EN is
-        undecided), the shares en_accuracy_annotated and en_accuracy_unannotated that it judges rightly, the standard
-        deviation en_score_spread of its scores, en_grad_norm; adversarial_loss, without sigma, and sigma; the norms
+        train_loss, and what another term tells; en_loss_annotated, en_loss_unannotated (see `EnLoss.undecided`), the
+        shares en_accuracy_annotated and en_accuracy_unannotated that it judges rightly, the standard deviation
+        en_score_spread of its scores, en_grad_norm; adversarial_loss, without sigma, and sigma; the norms
         sn_grad_norm_segmentation (with another term) and sn_grad_norm_adversarial of the gradients of the two terms in
         the SN's loss; the number sn_updates. What a frozen network does not do is left out.
 
@@ -129,7 +130,7 @@ def dan_step(
             inputs = en_inputs(_images(batch), torch.cat([known, unknown]), options.en_input)
             with means.autocast():
                 scores = _untouched(en.bare, inputs)[len(batch.images) :]
-            loss = score_loss(scores, 1.0)
+            loss = EN_LOSSES[options.en_criterion].fool(scores)
             check_finite(loss, "adversarial")
             means.backward(options.sigma * loss / len(batches))
         adversarial_loss += loss.item() / len(batches)
@@ -150,20 +151,23 @@ def _en_update(
     """Update the EN, unless it is frozen, from inputs whose first images are annotated; return how it judged before."""
     learns = options.freeze != "en"
     weight = options.sigma if options.sigma_in_en_loss else 1.0
-    found = []
+    kind, found = EN_LOSSES[options.en_criterion], []
     for number, (inputs, count) in enumerate(zip(mixed, annotated, strict=True), start=1):
         with means.sync(en.network, last=number == len(mixed)), torch.set_grad_enabled(learns):
             with means.autocast():
                 logits = (en.network(inputs) if learns else _untouched(en.bare, inputs)).float()
             known, unknown = logits[:count], logits[count:]
             smoothing = options.label_smoothing
-            loss = score_loss(known, 1 - smoothing) + score_loss(unknown, smoothing)
+            loss = kind.known(known, smoothing) + kind.unknown(unknown, smoothing)
             check_finite(loss, "EN's")
             if learns:
                 means.backward(weight * loss / len(mixed))
-        spread = logits.detach().sigmoid().std(correction=0)
-        accuracies = (known > 0).float().mean(), (unknown < 0).float().mean()
-        losses = score_loss(known.detach(), 1.0), score_loss(unknown.detach(), 0.0)  # without smoothing: 0 at the best
+        spread = kind.share(logits.detach()).std(correction=0)
+        accuracies = (known > kind.limit).float().mean(), (unknown < kind.limit).float().mean()
+        losses = (
+            kind.known(known.detach(), 0.0),
+            kind.unknown(unknown.detach(), 0.0),
+        )  # without smoothing: 0 at the best
         found.append(torch.stack([*losses, *accuracies, spread]))
     numbers: dict[str, float] = dict(zip(JUDGEMENT, torch.stack(found).mean(0).tolist(), strict=True))
     if learns:

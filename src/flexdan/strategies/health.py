@@ -34,7 +34,9 @@ class Health(NamedTuple):
     advice: str
 
 
-def judge_health(numbers: Mapping[str, float], frozen: Literal["none", "sn", "en"] = "none") -> Health:
+def judge_health(
+    numbers: Mapping[str, float], frozen: Literal["none", "sn", "en"] = "none", undecided: float = UNDECIDED
+) -> Health:
     """Tell how the contest between SN and EN stands.
 
     - collapsed: the EN gives up. It judges no better than by chance, and its scores are all the same or wildly wrong.
@@ -45,10 +47,11 @@ def judge_health(numbers: Mapping[str, float], frozen: Literal["none", "sn", "en
     Args:
         numbers: of one epoch, as `dan_step` names them; a frozen SN has no gradient norms and is not called idle.
         frozen: the network that does not learn, to which no advice applies.
+        undecided: the EN's two losses together where it is, see `EnLoss`.
     """
     known, unknown = numbers["en_accuracy_annotated"], numbers["en_accuracy_unannotated"]
     accuracy = (known + unknown) / 2
-    loss = (numbers["en_loss_annotated"] + numbers["en_loss_unannotated"]) / UNDECIDED
+    loss = (numbers["en_loss_annotated"] + numbers["en_loss_unannotated"]) / undecided
     flat = numbers["en_score_spread"] < FLAT
     found = f"EN right about {known:.0%} of annotated, {unknown:.0%} of unannotated images"
     if accuracy < WORSE and frozen != "sn":
