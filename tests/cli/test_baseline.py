@@ -57,6 +57,16 @@ def test_the_baseline_has_equal_data_start_and_updates_and_is_trained_once(train
     assert capsys.readouterr().out.count("baseline: done before") == 2
 
 
+def test_the_baseline_of_a_mean_teacher_keeps_an_average_too(train, capsys):
+    run = train("teacher", "--strategy=mean_teacher")
+    assert baseline(run, "--split", "val") == 0
+    config = read_record(run / "baseline" / "record.jsonl")[0]["config"]
+    assert (config["strategy"], config["training"]["weight_averaging"]) == ("supervised", "ema")
+    assert updates(run) == updates(run / "baseline") > 0
+    out = capsys.readouterr().out
+    assert "weight_averaging" not in out  # they do not differ in it
+
+
 def test_a_baseline_that_was_stopped_goes_on(train, capsys):
     run = train("dan")
     assert baseline(run, "--require-fair", "--split", "val", "--weights", "last") == 0

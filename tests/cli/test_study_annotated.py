@@ -12,9 +12,12 @@ import pytest
 import yaml
 
 from flexdan.cli.main import main
+from flexdan.cli.study_plan import updates_lines
 from flexdan.cli.sweeps import open_sweep
+from flexdan.config import with_settings
 from flexdan.config.record import read_record
 from flexdan.data import read_manifest, write_manifest
+from flexdan.experiments import annotated_sweep, curve_base, curve_cells
 from flexdan.sweep import summarize_sweep
 
 SMALL = [
@@ -222,6 +225,14 @@ def test_dan_is_left_out_where_nothing_would_be_unannotated(parts, tmp_path, cap
     assert "note: dan with 6 annotated images is left out: none would be left unannotated" in out
     assert main([*command, "--counts", "6", "--strategies", "dan"]) == 2
     assert "all 6 images of the split 'train' would be annotated; dan needs others too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("settings", "told"), [({}, True), ({"training.weight_averaging": "ema"}, False)])
+def test_averages_that_some_strategies_keep_are_told(settings, told):
+    config = with_settings(curve_base(), {"training.updates_per_epoch": 3, **settings})
+    lines = updates_lines(annotated_sweep(config, curve_cells([5], ["supervised", "mean_teacher"], 1), 20))
+    assert ("updates of the SN in every training" in lines[0]) is True
+    assert any("(supervised none, mean_teacher ema), which may help by itself" in line for line in lines) == told
 
 
 def test_without_a_test_split_the_validation_is_used_and_that_is_said(discs, tmp_path, capsys):

@@ -166,6 +166,7 @@ def test_scores_of_patches_see_their_patch_alone():
     network = PatchEN(num_layers=3, first_layer_out_channels=4)
     inputs = torch.randn(2, 4, 16, 160)
     scores = network(inputs)
+    assert scores.std() < 0.3  # undecided
     assert scores.shape == (2, 1, 2, 20)
     changed = inputs.clone()
     changed[0, :, :, 120:], changed[1] = 0, 0

@@ -52,6 +52,18 @@ def test_settings_of_the_adversarial_part_do_not_divide_supervised_runs(tmp_path
     }
 
 
+def test_an_average_that_a_strategy_takes_by_itself_is_one_that_is_asked_for(tmp_path, measured_run):
+    measured_run(tmp_path / "a", seed=0, settings={"strategy": "mean_teacher"})
+    measured_run(tmp_path / "b", seed=1, settings={"strategy": "mean_teacher", "training.weight_averaging": "ema"})
+    measured_run(tmp_path / "c", settings={"unannotated.weight": 3.0})
+    found = group_runs(read(tmp_path))
+    assert [one.name for one in found] == ["mean_teacher", "supervised"]
+    assert differing_settings(found) == {
+        "strategy": ["mean_teacher", "supervised"],
+        "training.weight_averaging": ["ema", "none"],
+    }
+
+
 def test_starting_runs_are_told_by_their_names_without_the_seed(tmp_path, measured_run):
     for seed in (0, 1):
         for name, start in (("sn", f"x/seed={seed}/sn"), ("net", f"net-seed{seed}/best.ckpt"), ("none", "")):

@@ -26,7 +26,7 @@ from flexdan.config.files import refuse_existing
 
 WHAT = """\
 Train a segmentation network on the annotated images of a manifest and, with --use_gan true (strategy dan), on its
-unannotated ones too, against an evaluation network.
+unannotated ones too, against an evaluation network, or with --strategy mean_teacher and others (docs/strategies.md).
 
 Settings come from --config and from options such as --sn.num_fcn_blocks 5; the names of the experiments log
 (sn_num_fcn_blocks, lr, num_epochs, scheduler_factor, …) are understood too, and so is every way in which `wandb agent`

@@ -44,6 +44,8 @@ class PatchEN(nn.Module):
         )
         self.classifier = nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1)
         initialise(self)
+        nn.init.normal_(self.classifier.weight, std=0.02)  # as Isola et al. 2017: undecided at the start
+        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map images with their maps (N, C, H, W) to logits (N, 1, h, w) or (N, 1, H, W), sides from 2^num_layers."""

@@ -1,0 +1,55 @@
+"""What the names of strategies say."""
+
+from typing import get_args
+
+import pytest
+
+from flexdan.config import STRONG_VIEWS, Strategy, averaging, has_en, term_of, unused_settings
+from flexdan.strategies import STRATEGIES
+
+
+def test_every_strategy_has_a_step_and_every_view_a_user():
+    assert set(STRATEGIES) == set(get_args(Strategy))
+    assert set(STRONG_VIEWS) < {term_of(name) for name in STRATEGIES}
+
+
+@pytest.mark.parametrize(
+    ("name", "en", "term"),
+    [
+        ("supervised", False, ""),
+        ("batch_norm_only", False, ""),
+        ("dan", True, ""),
+        ("fixmatch", False, "fixmatch"),
+        ("dan+fixmatch", True, "fixmatch"),
+    ],
+)
+def test_parts_of_a_name(name, en, term):
+    assert (has_en(name), term_of(name)) == (en, term)
+
+
+def test_settings_that_a_strategy_does_not_use():
+    names = ("en.head", "adversarial.sigma", "init_en", "unannotated.weight", "training.unannotated_batch_size", "sn.x")
+    used = {
+        strategy: [name for name in names if not name.startswith(unused_settings(strategy))] for strategy in STRATEGIES
+    }
+    assert used["supervised"] == ["sn.x"]
+    assert used["batch_norm_only"] == ["training.unannotated_batch_size", "sn.x"]
+    assert used["mean_teacher"] == ["unannotated.weight", "training.unannotated_batch_size", "sn.x"]
+    assert used["dan"] == ["en.head", "adversarial.sigma", "init_en", "training.unannotated_batch_size", "sn.x"]
+    assert used["dan+fixmatch"] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "labels_from", "kept"),
+    [
+        ("supervised", "average", "none"),
+        ("dan", "average", "none"),
+        ("cross_pseudo_supervision", "average", "none"),
+        ("mean_teacher", "average", "ema"),
+        ("dan+unimatch", "average", "ema"),
+        ("fixmatch", "student", "none"),
+    ],
+)
+def test_an_average_is_kept_where_it_labels_images(strategy, labels_from, kept):
+    assert averaging(strategy, labels_from, "auto") == kept
+    assert averaging(strategy, labels_from, "swa") == "swa"
