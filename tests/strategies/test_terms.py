@@ -31,6 +31,7 @@ from flexdan.strategies import (
     mix,
     supervised_step,
 )
+from flexdan.strategies.lesson import confident_labels
 
 
 class Known(nn.Module):
@@ -374,3 +375,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(make):
         supervised_step(players, batches, means, Weighted(term=term, weight=1.0))
     weights = {name: before[name] for name, _ in players.sn.bare.named_parameters()}
     torch.testing.assert_close(dict(players.sn.bare.named_parameters()), weights, rtol=0, atol=0)
+
+
+def test_an_object_is_as_sure_with_contours_as_without():
+    """Inside 0.5 and contour 0.45 are 0.95 of an object, and the background is 0.9 sure where it is."""
+    pixels = torch.tensor([[0.05, 0.5, 0.45], [0.9, 0.05, 0.05], [0.97, 0.02, 0.01]]).T[None, :, None].log()
+    labels, counted = confident_labels(pixels, 0.94, contours=True)
+    assert labels.tolist() == [[[1, 0, 0]]]
+    assert counted.tolist() == [[[True, False, True]]]
+    assert confident_labels(pixels, 0.94, contours=False)[1].tolist() == [[[False, False, True]]]

@@ -124,7 +124,12 @@ def _mean_teacher(config: RunConfig, share: float) -> Term:
 
 def _fixmatch(config: RunConfig, share: float) -> Term:
     settings = config.unannotated
-    return FixMatch(labels_from=settings.labels_from, confidence=settings.confidence, cutmix=settings.cutmix)
+    return FixMatch(
+        labels_from=settings.labels_from,
+        confidence=settings.confidence,
+        cutmix=settings.cutmix,
+        contours=config.sn.contour_width > 0,
+    )
 
 
 def _unimatch(config: RunConfig, share: float) -> Term:
@@ -134,6 +139,7 @@ def _unimatch(config: RunConfig, share: float) -> Term:
         confidence=settings.confidence,
         cutmix=settings.cutmix,
         feature_dropout=settings.feature_dropout,
+        contours=config.sn.contour_width > 0,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from flexdan.inference import fold_contours
 from flexdan.strategies.step import Batch, Means, Player, Players, check_finite
 
 Source = Literal["average", "student"]
@@ -107,6 +108,26 @@ def label_logits(network: nn.Module, images: Tensor, means: Means) -> Tensor:
     """
     with evaluating(network), means.autocast():
         return network(images).float()
+
+
+def confident_labels(logits: Tensor, confidence: float, contours: bool) -> tuple[Tensor, Tensor]:
+    """Return the most probable class of each pixel, and whether it counts.
+
+    A class for contours shares the probability of an object with that of its inside, so that the background would be
+    sure of itself before any object is, and objects would shrink. How sure a pixel is, is therefore asked of the
+    classes alone, and which part of its object it shows, of all.
+
+    Args:
+        logits: (M, K, H, W).
+        confidence: least probability of a class that counts, 0..1.
+        contours: whether the last of the K is that of contours.
+
+    Returns:
+        labels 0..K-1, (M, H, W), and bool (M, H, W).
+    """
+    probabilities = logits.softmax(dim=1)
+    classes = fold_contours(probabilities) if contours else probabilities
+    return probabilities.argmax(dim=1), classes.amax(dim=1) >= confidence
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flexdan.losses import pseudo_label_loss
 from flexdan.strategies.cutmix import cutmix_masks, mix
-from flexdan.strategies.lesson import Lesson, Source, label_logits, labeller
+from flexdan.strategies.lesson import Lesson, Source, confident_labels, label_logits, labeller
 from flexdan.strategies.step import Batch, Means, Players
 
 FEATURES = 0.5  # lambda of equation 7: the weight of the perturbed features; the strong views have the rest, half each
@@ -29,20 +29,21 @@ class UniMatch:
         cutmix: probability of a rectangle in each strong view, drawn anew for each.
         feature_dropout: share of the channels of the encoder's maps that are left out for p^fp; the others are
             enlarged to make up for it (dropout of channels, section 3.2).
+        contours: whether the network has a class for contours, see `confident_labels`.
     """
 
     labels_from: Source = "student"
     confidence: float = 0.95
     cutmix: float = 0.0
     feature_dropout: float = 0.5
+    contours: bool = False
 
     def __call__(self, players: Players, batch: Batch, means: Means, generator: torch.Generator) -> Lesson:
         """Return the lesson of a batch with two strong views."""
         weak = batch.unannotated
         assert weak is not None, "unimatch needs unannotated images"
         logits = label_logits(labeller(players, self.labels_from), weak, means)
-        confidences, labels = logits.softmax(dim=1).max(dim=1)  # (M, H, W)
-        confident = confidences >= self.confidence
+        labels, confident = confident_labels(logits, self.confidence, self.contours)
         images, wanted = [], []
         for strong in batch.strong:
             masks = cutmix_masks(strong, self.cutmix, generator)
