@@ -1,9 +1,10 @@
 """The studies behind docs/results.md: choices on a validation part of train, then a proof on test images.
 
-    python benchmarks/studies/study.py choose glas --images FOLDER -o runs/glas   # variants, on the validation part
-    python benchmarks/studies/study.py full glas --images FOLDER -o runs/glas     # the final network, all annotated
-    python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas    # strategies, few annotated, seeds
-    python benchmarks/studies/study.py tables                                    # docs/results.md, from the records
+    python benchmarks/studies/study.py choose glas --images FOLDER -o runs/glas  # variants, on the validation part
+    python benchmarks/studies/study.py full glas --images FOLDER -o runs/glas  # most of train, validated on the rest
+    python benchmarks/studies/study.py everything glas --images FOLDER -o runs/glas  # all of train, not validated
+    python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas  # strategies, few annotated, seeds
+    python benchmarks/studies/study.py tables  # docs/results.md, from the records
 
 FOLDER holds the images as `flexdan data import` reads them. Each command goes on where it was stopped, and writes what
 it has found into records/ (numbers, settings and names of images, no pictures). What is trained stands in NAME.yaml,
@@ -25,6 +26,7 @@ from tables import write_tables
 
 from flexdan.cli.main import main as flexdan
 from flexdan.cli.sweeps import open_sweep
+from flexdan.config import PostprocessingConfig, read_postprocessing
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
 from flexdan.data import read_manifest, write_manifest
@@ -33,7 +35,7 @@ from flexdan.sweep import summarize_sweep
 HERE = Path(__file__).parent
 LEVELS = {"objects": ("f1", "object_dice", "object_hausdorff"), "full_resolution": ("dice", "iou")}
 LAST_EPOCH = {
-    "data.val_split": "",
+    "data.val_split": "none",
     "training.best_metric": "epoch",
 }  # nothing is left to choose, so nothing is validated
 
@@ -73,10 +75,7 @@ class Study:
         merged: dict[str, Any] = dict(self.definition["settings"])
         for one in changes:
             merged |= one
-        plain = {
-            name: value if value and isinstance(value, str) else json.dumps(value) for name, value in merged.items()
-        }
-        return [f"{name}={value}" for name, value in plain.items()]
+        return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in merged.items()]
 
 
 def say(*words: str) -> None:
@@ -100,7 +99,7 @@ def choose(study: Study) -> None:
 
 
 def full(study: Study) -> None:
-    """Train the final network on all annotated training images that did not choose it, and measure it on test."""
+    """Train the network on the part that did not choose, let validation choose its epoch, and measure it on test."""
     parts = {"train": study.splits["choose"], "val": study.splits["validation"], "test": study.splits["test"]}
     manifest, plan = study.manifest("full", parts), study.definition["full"]
     rows = []
@@ -111,6 +110,30 @@ def full(study: Study) -> None:
         figures = _evaluate(run, "test", ["--tta"])
         rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
     _write_record(f"{study.name}_full", rows)
+
+
+def everything(study: Study) -> None:
+    """Train it on all annotated training images, with the post-processing that `full` has found, and measure it."""
+    parts = {"train": [*study.splits["choose"], *study.splits["validation"]], "test": study.splits["test"]}
+    manifest, plan = study.manifest("everything", parts), study.definition["everything"]
+    found = read_postprocessing(study.folder / "full" / "0")
+    if found is None:
+        sys.exit("the post-processing is that of the step full: run it first")
+    rows = []
+    for seed in range(plan["seeds"]):
+        run = study.folder / "everything" / str(seed)
+        _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], LAST_EPOCH))
+        figures = _evaluate(run, "test", ["--tta", *_options(found[0])])
+        rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
+    _write_record(f"{study.name}_everything", rows)
+
+
+def _options(settings: PostprocessingConfig) -> list[str]:
+    """Return a post-processing that parts at contours as options of `flexdan evaluate`."""
+    words = ["--fill-holes"] if settings.fill_holes else ["--no-fill-holes"]
+    names = ["threshold", "min_size", "inside_threshold", "min_middle"]
+    assert settings.split == "contour"
+    return [*words, *(f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in names)]
 
 
 def prove(study: Study) -> None:
@@ -170,7 +193,7 @@ def _train(run: Path, settings: Sequence[str]) -> None:
     if (run / "last.ckpt").is_file():
         say("train", "--resume", str(run))
     else:
-        say("train", "-o", str(run), "--force", *settings)
+        say("train", "-o", str(run), "--force", *(f"--{one}" for one in settings))
 
 
 def _evaluate(run: Path, split: str, words: Sequence[str]) -> dict[str, Any]:
@@ -225,7 +248,7 @@ def _write_record(name: str, rows: Iterable[Mapping[str, Any]]) -> None:
     print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {len(rows)} rows")
 
 
-STEPS = {"choose": choose, "full": full, "prove": prove}
+STEPS = {"choose": choose, "full": full, "everything": everything, "prove": prove}
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ DAN = {
 }
 
 
-UNVALIDATED = {"strategy": "mean_teacher", "data__val_split": "", "training__best_metric": "epoch"}
+UNVALIDATED = {"strategy": "mean_teacher", "data__val_split": "none", "training__best_metric": "epoch"}
 
 
 @pytest.mark.parametrize("more", [{}, DAN, UNVALIDATED])

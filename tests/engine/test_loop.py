@@ -414,7 +414,7 @@ def test_a_network_with_contours_trains(discs, tmp_path, strategy):
 
 
 def test_without_validation_the_last_epoch_counts(discs, tmp_path):
-    config = settings(discs, data__val_split="", training__best_metric="epoch")
+    config = settings(discs, data__val_split="none", training__best_metric="epoch")
     history = train(config, tmp_path / "without")
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert not {"iou_score", "val_loss"} & set(history[-1])
@@ -438,4 +438,4 @@ def test_without_validation_the_last_epoch_counts(discs, tmp_path):
 )
 def test_nothing_waits_for_a_validation_that_is_not_there(discs, more, message):
     with pytest.raises(UserError, match=message):
-        settings(discs, data__val_split="", **more)
+        settings(discs, data__val_split="none", **more)

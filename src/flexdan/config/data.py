@@ -15,7 +15,7 @@ class DataConfig:
     Args:
         manifest: the manifest CSV made by `flexdan data import` or `flexdan data synthesize`.
         train_split: name of the split to train on.
-        val_split: name of the split that scores every epoch and chooses the best weights; empty: there is no
+        val_split: name of the split that scores every epoch and chooses the best weights; none: there is no
             validation, and training.best_metric must be epoch.
         annotated: how many training images keep their masks, as a count or, with a percent sign, as a share, drawn with
             the seed; empty: as the manifest says.
@@ -74,6 +74,11 @@ class DataConfig:
                 f"data.train_split and data.val_split are both {self.train_split!r}: "
                 "validation needs a split of its own; name another, or make one with `flexdan data split`"
             )
+
+    @property
+    def validates(self) -> bool:
+        """Whether every epoch is scored."""
+        return self.val_split != "none"
 
     @property
     def crop_reduce(self) -> float | None:

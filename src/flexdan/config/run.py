@@ -58,7 +58,7 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must be 0 or more")
-        if not self.data.val_split:
+        if not self.data.validates:
             self._check_unvalidated()
         weights, classes, contours = len(self.loss.class_weights), self.sn.output_channels, self.sn.contour_width > 0
         if weights and classes != "auto" and weights != classes + contours:
@@ -95,7 +95,7 @@ class RunConfig:
         for name, metric in named.items():
             if metric not in UNVALIDATED:
                 raise UserError(
-                    f"data.val_split is empty, so that nothing is validated, but {name} is {metric}: say "
+                    f"data.val_split is none, so that nothing is validated, but {name} is {metric}: say "
                     f"{'epoch, for the last one' if name == 'training.best_metric' else 'train_loss'}, or name a split"
                 )
 

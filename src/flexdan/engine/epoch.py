@@ -136,7 +136,7 @@ def _mean(numbers: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
 
 def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
     """Return loss and pooled metrics over the validation images of all processes; nothing where there are none."""
-    if not config.data.val_split:
+    if not config.data.validates:
         return {}
     device = parts.accelerator.device
     for network in parts.players.networks().values():

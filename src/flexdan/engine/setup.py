@@ -112,11 +112,14 @@ def gather_data(config: RunConfig) -> TrainingData:
     if config.data.annotated:
         records = mark_annotated(records, config.data.annotated, split=config.data.train_split, seed=config.seed)
         train = select_split(records, config.data.train_split)
-    chosen = select_split(records, config.data.val_split) if config.data.val_split else []
+    chosen = select_split(records, config.data.val_split) if config.data.validates else []
     validation = [record for record in chosen if record.annotated]
     annotated = [record for record in train if record.annotated]
-    for name, chosen in ((config.data.train_split, annotated), (config.data.val_split, validation)):
-        if name and not chosen:
+    needed = {config.data.train_split: annotated} | (
+        {config.data.val_split: validation} if config.data.validates else {}
+    )
+    for name, chosen in needed.items():
+        if not chosen:
             raise UserError(f"the split {name!r} of {config.data.manifest} has no annotated image: masks are needed")
     for record in [*train, *validation]:
         for file in (record.image, record.mask if record.annotated else None):
