@@ -391,6 +391,7 @@ def test_an_encoder_starts_from_imagenet_and_resumes(discs, tmp_path):
     }
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     train(settings(discs, training__num_epochs=2, **settled), whole)
+    assert "efficientnet_lite0 starts from ImageNet weights" in (whole / "log.txt").read_text()
     encoder = EfficientNetLite("efficientnet_lite0")
     load_imagenet(encoder)
     ours = weights(whole)

