@@ -147,8 +147,8 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
 
     found, told = config("--seed", "3", "--data.annotated", "2", "--training.device", "cpu")
     assert told
-    assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 2, 3)
-    assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (256 * 384, 2, 0.04)
+    assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 3, 3)
+    assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (384 * 576, 2, 0.04)
     found, told = config("--lr", "0.1")
     assert not told
     assert found.sn.model_type == "ConcatenationFCN"
