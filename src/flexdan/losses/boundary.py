@@ -2,8 +2,7 @@
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.library import custom_op
+from torch import Tensor, library
 
 from flexdan.config import IGNORE
 from flexdan.losses.segmentation import widen
@@ -26,7 +25,7 @@ def boundary_loss(logits: Tensor, target: Tensor) -> Tensor:
     return (probabilities * distances).sum() / count
 
 
-@custom_op("flexdan::signed_distances", mutates_args=())  # so that fake tensors know its shape
+@library.custom_op("flexdan::signed_distances", mutates_args=())  # so that fake tensors know its shape
 def signed_distances(target: Tensor, classes: int) -> Tensor:
     """Return how far each pixel is from the boundary of each foreground class: negative inside, positive outside.
 
