@@ -1,14 +1,14 @@
 """The studies behind docs/results.md: choices on a validation part of train, then a proof on test images.
 
     python benchmarks/studies/study.py choose glas --images FOLDER -o runs/glas  # variants, on the validation part
-    python benchmarks/studies/study.py full glas --images FOLDER -o runs/glas  # most of train, validated on the rest
+    python benchmarks/studies/study.py tune glas --images FOLDER -o runs/glas  # post-processing, on images held back
     python benchmarks/studies/study.py everything glas --images FOLDER -o runs/glas  # all of train, not validated
     python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas  # strategies, few annotated, seeds
     python benchmarks/studies/study.py tables  # docs/results.md, from the records
 
 FOLDER holds the images as `flexdan data import` reads them. Each command goes on where it was stopped, and writes what
 it has found into records/ (numbers, settings and names of images, no pictures). What is trained stands in NAME.yaml,
-which images are for what in splits/NAME.yaml. No choice sees a test image: `choose` works without them.
+which images are for what in splits/NAME.yaml. No choice sees a test image: `choose` and `tune` work without them.
 """
 
 import argparse
@@ -22,18 +22,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tables import write_tables
+from tables import read, write_tables
 
 from flexdan.cli.main import main as flexdan
+from flexdan.cli.postprocessing import option_name
 from flexdan.cli.sweeps import open_sweep
 from flexdan.config import PostprocessingConfig, read_postprocessing
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
 from flexdan.data import read_manifest, write_manifest
+from flexdan.inference.tuning import PARTING
 from flexdan.sweep import summarize_sweep
 
 HERE = Path(__file__).parent
 LEVELS = {"objects": ("f1", "object_dice", "object_hausdorff"), "full_resolution": ("dice", "iou")}
+CELL = {"strategy": "strategy", "annotated": "data.annotated", "seed": "seed"}  # column of a record -> setting
 LAST_EPOCH = {
     "data.val_split": "none",
     "training.best_metric": "epoch",
@@ -50,6 +53,7 @@ class Study:
         splits: names of images by part, content of splits/NAME.yaml.
         images: folder of the data.
         folder: where everything goes.
+        networks: of which something is to be proved; none: of all in the definition.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Study:
     splits: Mapping[str, Any]
     images: Path
     folder: Path
+    networks: Sequence[str] = ()
 
     def manifest(self, name: str, parts: Mapping[str, Sequence[str]]) -> Path:
         """Return a manifest of some parts, each of the images named; others are not in it."""
@@ -71,11 +76,14 @@ class Study:
         return path
 
     def settings(self, *changes: Mapping[str, Any]) -> list[str]:
-        """Return the settings of every training, and changes above them, as `name=value`."""
-        merged: dict[str, Any] = dict(self.definition["settings"])
-        for one in changes:
-            merged |= one
-        return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in merged.items()]
+        """Return the settings of the recommended network, and changes above them, as `name=value`."""
+        return in_words(self.definition["settings"], *changes)
+
+
+def in_words(*settings: Mapping[str, Any]) -> list[str]:
+    """Return settings, later ones above earlier ones, as `name=value`."""
+    merged = {name: value for one in settings for name, value in one.items()}
+    return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in merged.items()]
 
 
 def say(*words: str) -> None:
@@ -98,27 +106,24 @@ def choose(study: Study) -> None:
             _write_record(f"{study.name}_choose", rows)
 
 
-def full(study: Study) -> None:
-    """Train the network on the part that did not choose, let validation choose its epoch, and measure it on test."""
-    parts = {"train": study.splits["choose"], "val": study.splits["validation"], "test": study.splits["test"]}
-    manifest, plan = study.manifest("full", parts), study.definition["full"]
-    rows = []
-    for seed in range(plan["seeds"]):
-        run = study.folder / "full" / str(seed)
-        _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"]))
-        _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
-        figures = _evaluate(run, "test", ["--tta"])
-        rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
-    _write_record(f"{study.name}_full", rows)
+def tune(study: Study) -> None:
+    """Train the final network without some of the training images, and find its post-processing on those."""
+    held = set(study.splits["held"])
+    rest = [one for one in (*study.splits["choose"], *study.splits["validation"]) if one not in held]
+    manifest, plan = study.manifest("tune", {"train": rest, "val": study.splits["held"]}), study.definition["tune"]
+    run = study.folder / "tune"
+    _train(run, study.settings({"data.manifest": str(manifest), "seed": 0}, plan["settings"]))
+    figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
+    _write_record(f"{study.name}_tune", [{"seed": 0, **_training(run), **_scores(figures), **_objects(figures)}])
 
 
 def everything(study: Study) -> None:
-    """Train it on all annotated training images, with the post-processing that `full` has found, and measure it."""
+    """Train it on all annotated training images, with the post-processing that `tune` has found, and measure it."""
     parts = {"train": [*study.splits["choose"], *study.splits["validation"]], "test": study.splits["test"]}
     manifest, plan = study.manifest("everything", parts), study.definition["everything"]
-    found = read_postprocessing(study.folder / "full" / "0")
+    found = read_postprocessing(study.folder / "tune")
     if found is None:
-        sys.exit("the post-processing is that of the step full: run it first")
+        sys.exit("the post-processing is that of the step tune: run it first")
     rows = []
     for seed in range(plan["seeds"]):
         run = study.folder / "everything" / str(seed)
@@ -129,31 +134,36 @@ def everything(study: Study) -> None:
 
 
 def _options(settings: PostprocessingConfig) -> list[str]:
-    """Return a post-processing that parts at contours as options of `flexdan evaluate`."""
-    words = ["--fill-holes"] if settings.fill_holes else ["--no-fill-holes"]
-    names = ["threshold", "min_size", "inside_threshold", "min_middle"]
-    assert settings.split == "contour"
-    return [*words, *(f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in names)]
+    """Return a post-processing as options of `flexdan evaluate`."""
+    words = ["--fill-holes" if settings.fill_holes else "--no-fill-holes"]
+    names = ("threshold", "min_size", "split", *PARTING[settings.split])
+    return [*words, *(f"{option_name(name)}={getattr(settings, name)}" for name in names)]
 
 
 def prove(study: Study) -> None:
-    """Train strategies with few annotated images and the rest of train unannotated, and measure them on test."""
+    """Train strategies with few annotated images and the rest of train unannotated, and measure them on test.
+
+    Of each network that the definition has, or of those that the command names.
+    """
     train = [*study.splits["choose"], *study.splits["validation"]]
     manifest = study.manifest("prove", {"train": train, "test": study.splits["test"]})
-    plan, folder = study.definition["prove"], study.folder / "prove"
-    settings = study.settings(plan["settings"], LAST_EPOCH)
-    try:
-        say(
-            *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
-            *("--counts", ",".join(map(str, plan["counts"])), "--strategies", ",".join(plan["strategies"])),
-            *("--seeds", str(plan["seeds"]), f"--evaluate={plan['evaluate']}", "--set", *settings),
-        )
-    finally:
-        _record_proof(study, folder)
+    for network, plan in study.definition["prove"].items():
+        if study.networks and network not in study.networks:
+            continue
+        folder = study.folder / "prove" / network
+        try:
+            say(
+                *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
+                *("--counts", ",".join(map(str, plan["counts"])), "--strategies", ",".join(plan["strategies"])),
+                *("--seeds", str(plan["seeds"]), f"--evaluate={plan['evaluate']}"),
+                *("--set", *in_words(plan["settings"], LAST_EPOCH)),
+            )
+        finally:
+            _record_proof(study, network, folder)
 
 
-def _record_proof(study: Study, folder: Path) -> None:
-    """Write what is known of the trainings, of every image in them, and of paired differences."""
+def _record_proof(study: Study, network: str, folder: Path) -> None:
+    """Write what is known of the trainings of a network, of every image in them, and of paired differences."""
     trials = [one for one in summarize_sweep(open_sweep(folder, "", "")).trials if one.state == "complete"]
     rows, images = [], []
     runs: dict[int, list[Path]] = {}
@@ -163,7 +173,7 @@ def _record_proof(study: Study, folder: Path) -> None:
         if not file.is_file():
             continue
         params: dict[str, Any] = dict(one.params)
-        cell = {"strategy": params["strategy"], "annotated": params["data.annotated"], "seed": params["seed"]}
+        cell = {name: params[at] for name, at in CELL.items()}
         names = {Path(name).stem for name in read_record(run / "record.jsonl")[0]["annotated"]}
         expected = study.splits["annotated"][f"{cell['annotated']} of seed {cell['seed']}"]
         if names != set(expected):
@@ -172,8 +182,8 @@ def _record_proof(study: Study, folder: Path) -> None:
         with (file.parent / "images.csv").open(newline="") as lines:
             images += [{**cell, **_image_row(row)} for row in csv.DictReader(lines)]
         runs.setdefault(cell["annotated"], []).append(run)
-    _write_record(f"{study.name}_prove", rows)
-    _write_record(f"{study.name}_prove_images", images)
+    _write_record(f"{study.name}_prove", rows, network)
+    _write_record(f"{study.name}_prove_images", images, network)
     differences = []
     for count, those in sorted(runs.items()):
         table = folder / f"compare_{count}.csv"
@@ -182,7 +192,7 @@ def _record_proof(study: Study, folder: Path) -> None:
             "--metric", *metrics, "--format", "csv", "-o", str(table), "--force")  # fmt: skip
         with table.open(newline="") as lines:
             differences += [{"annotated": count, **row} for row in csv.DictReader(lines)]
-    _write_record(f"{study.name}_prove_differences", differences)
+    _write_record(f"{study.name}_prove_differences", differences, network)
 
 
 def _train(run: Path, settings: Sequence[str]) -> None:
@@ -238,9 +248,14 @@ def _image_row(row: Mapping[str, str]) -> dict[str, str]:
     return {"image": Path(row["image"]).stem, **{name: row[name] for name in names}}
 
 
-def _write_record(name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    rows = list(rows)
+def _write_record(name: str, rows: Iterable[Mapping[str, Any]], network: str | None = None) -> None:
+    """Write a record; rows of one network take the place of its rows, and leave those of others."""
     path = HERE / "records" / f"{name}.csv"
+    rows = list(rows)
+    if network is not None:
+        rows = [one for one in read(name, HERE) if one["network"] != network] + [
+            {"network": network, **one} for one in rows
+        ]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["nothing"], lineterminator="\n")
         writer.writeheader()
@@ -248,7 +263,7 @@ def _write_record(name: str, rows: Iterable[Mapping[str, Any]]) -> None:
     print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {len(rows)} rows")
 
 
-STEPS = {"choose": choose, "full": full, "everything": everything, "prove": prove}
+STEPS = {"choose": choose, "tune": tune, "everything": everything, "prove": prove}
 
 
 def main() -> None:
@@ -257,6 +272,7 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.yaml")))
     parser.add_argument("--images", type=Path, help="folder of the data")
     parser.add_argument("-o", "--output", type=Path, help="folder of the trainings")
+    parser.add_argument("--network", nargs="+", default=[], help="prove: only these of the networks in NAME.yaml")
     options = parser.parse_args()
     if options.step == "tables":
         write_tables()
@@ -268,7 +284,16 @@ def main() -> None:
         yaml.safe_load(path.read_text())
         for path in (HERE / f"{options.name}.yaml", HERE / "splits" / f"{options.name}.yaml")
     )
-    study = Study(name=options.name, definition=definition, splits=splits, images=options.images, folder=options.output)
+    if unknown := set(options.network) - set(definition["prove"]):
+        parser.error(f"NAME.yaml proves nothing of a network {min(unknown)!r}: it has {', '.join(definition['prove'])}")
+    study = Study(
+        name=options.name,
+        definition=definition,
+        splits=splits,
+        images=options.images,
+        folder=options.output,
+        networks=options.network,
+    )
     STEPS[options.step](study)
 
 

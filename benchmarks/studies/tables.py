@@ -14,7 +14,6 @@ Row = dict[str, str]
 WAYS = {"pooled": "pooled", "image_mean": "mean over images"}
 OBJECTS = {"f1": "F1", "object_dice": "object Dice", "object_hausdorff": "object Hausdorff"}
 NAMES = {**OBJECTS, "dice": "Dice of pixels", "iou": "IoU of pixels"}
-TRAINED_ON = {"everything": "85", "full": "68, and 17 for validation"}
 PUBLISHED = (  # method, annotated, F1, object Dice, object Hausdorff
     ("DAN (Zhang et al. 2017), as published", "85, and 100 unannotated", "0.916", "0.903", "45.3"),
     ("its SN alone, as published", "85", "0.907", "0.898", "48.7"),
@@ -22,9 +21,9 @@ PUBLISHED = (  # method, annotated, F1, object Dice, object Hausdorff
 )
 
 
-def read(name: str) -> list[Row]:
+def read(name: str, studies: Path = HERE) -> list[Row]:
     """Return the rows of a record; none where it is not there."""
-    path = HERE / "records" / f"{name}.csv"
+    path = studies / "records" / f"{name}.csv"
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as lines:
@@ -39,15 +38,13 @@ def number(metric: str, value: str | float) -> str:
 def full_table(name: str) -> list[Sequence[str]]:
     """Return the final network beside the published ones."""
     rows = [("method", "annotated", *OBJECTS.values()), *PUBLISHED]
-    for step in ("everything", "full"):
-        for one in read(f"{name}_{step}"):
-            for way, words in WAYS.items():
-                cells = []
-                for metric in OBJECTS:
-                    low, high = (number(metric, one[f"{metric}.{way}.{end}"]) for end in ("low", "high"))
-                    cells.append(f"{number(metric, one[f'{metric}.{way}'])} [{low}, {high}]")
-                told = f"ours, `{step}`, {one['sn_updates']} updates, {one['minutes']} minutes, {words}"
-                rows.append((told, TRAINED_ON[step], *cells))
+    for one in read(f"{name}_everything"):
+        for way, words in WAYS.items():
+            cells = []
+            for metric in OBJECTS:
+                low, high = (number(metric, one[f"{metric}.{way}.{end}"]) for end in ("low", "high"))
+                cells.append(f"{number(metric, one[f'{metric}.{way}'])} [{low}, {high}]")
+            rows.append((f"ours, {one['sn_updates']} updates, {one['minutes']} minutes, {words}", "85", *cells))
     return rows
 
 
@@ -67,27 +64,38 @@ def choose_table(name: str) -> list[Sequence[str]]:
 def prove_table(name: str) -> list[Sequence[str]]:
     """Return means and standard deviations over seeds of every strategy."""
     metrics = [name for name in NAMES if name != "iou"]
-    rows: list[Sequence[str]] = [("annotated", "strategy", "seeds", *(NAMES[metric] for metric in metrics), "minutes")]
-    found: dict[tuple[int, str], list[Row]] = {}
+    header = ("network", "annotated", "strategy", "seeds", *(NAMES[metric] for metric in metrics), "minutes")
+    rows: list[Sequence[str]] = [header]
+    found: dict[tuple[str, int, str], list[Row]] = {}
     for one in read(f"{name}_prove"):
-        found.setdefault((int(one["annotated"]), one["strategy"]), []).append(one)
-    for (count, strategy), those in sorted(found.items(), key=lambda pair: pair[0][0]):
+        found.setdefault((one["network"], int(one["annotated"]), one["strategy"]), []).append(one)
+    for (network, count, strategy), those in sorted(found.items(), key=lambda pair: pair[0][:2]):
         cells = []
         for metric in metrics:
             values = [float(one[f"{metric}.{'image_mean' if metric == 'dice' else 'pooled'}"]) for one in those]
             spread = number(metric, statistics.stdev(values)) if len(values) > 1 else "-"
             cells.append(f"{number(metric, statistics.fmean(values))} ± {spread}")
         minutes = statistics.fmean(float(one["minutes"]) for one in those)
-        rows.append((str(count), strategy, str(len(those)), *cells, f"{minutes:.1f}"))
+        rows.append((network, str(count), strategy, str(len(those)), *cells, f"{minutes:.1f}"))
     return rows
 
 
 def differences_table(name: str) -> list[Sequence[str]]:
     """Return the paired differences from supervised training, as `flexdan compare` has them."""
     rows: list[Sequence[str]] = [
-        ("annotated", "strategy", "metric", "difference", "over seeds", "over images", "over both", "verdict")
+        (
+            "network",
+            "annotated",
+            "strategy",
+            "metric",
+            "difference",
+            "over seeds",
+            "over images",
+            "over both",
+            "verdict",
+        )
     ]
-    for one in read(f"{name}_prove_differences"):
+    for one in sorted(read(f"{name}_prove_differences"), key=lambda one: (one["network"], int(one["annotated"]))):
         way = "image_mean" if one["level"] == "full_resolution" else "pooled"
         if not one["difference"] or one["over"] != way or one["part"]:
             continue
@@ -99,7 +107,8 @@ def differences_table(name: str) -> list[Sequence[str]]:
             for over in ("seeds", "images", "both")
         ]
         difference = signed(metric, one["difference"])
-        rows.append((one["annotated"], one["configuration"], NAMES[metric], difference, *spans, one["verdict"]))
+        cell = (one["network"], one["annotated"], one["configuration"])
+        rows.append((*cell, NAMES[metric], difference, *spans, one["verdict"]))
     return rows
 
 

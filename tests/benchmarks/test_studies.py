@@ -16,6 +16,7 @@ from flexdan.config import config_from_mapping
 from flexdan.data import read_manifest
 from flexdan.data.manifest import ImageRecord
 from flexdan.data.splits import mark_annotated
+from flexdan.experiments.annotated import CURVES
 
 STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -31,6 +32,7 @@ def test_parts_have_no_image_in_common_and_draws_are_those_of_the_settings(name)
     parts = [set(splits[part]) for part in ("choose", "validation", "test")]
     assert all(not one & other for one, other in itertools.combinations(parts, 2))
     assert [len(splits[part]) for part in ("choose", "validation", "test")] == [len(one) for one in parts]
+    assert parts[1] <= set(splits["held"]) < parts[0] | parts[1]
     train = [
         ImageRecord(image=Path(f"{one}.png"), mask=Path(f"{one}.mask.png"), mask_values="instances", split="train",
                     annotated=True, sha256=one)
@@ -48,9 +50,11 @@ def test_every_training_of_a_study_has_valid_settings(name):
     base = definition["settings"]
     for variant in definition["choose"]["variants"].values():
         config_from_mapping(base | definition["choose"]["settings"] | (variant or {}))
-    config_from_mapping(base | definition["full"]["settings"])
-    for strategy in definition["prove"]["strategies"]:
-        config_from_mapping(base | definition["prove"]["settings"] | study.LAST_EPOCH | {"strategy": strategy})
+    for step in ("tune", "everything"):
+        config_from_mapping(base | definition[step]["settings"])
+    for plan in definition["prove"].values():
+        for strategy in plan["strategies"]:
+            config_from_mapping(plan["settings"] | study.LAST_EPOCH | CURVES[strategy])
 
 
 def test_the_tables_of_the_results_are_those_of_the_records():
@@ -73,25 +77,27 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
     splits = {
         "choose": names[:4],
         "validation": names[4:6],
+        "held": names[3:6],
         "test": names[6:8],
         "annotated": {"2 of seed 0": [one.image.name for one in drawn if one.annotated]},
     }
     small = {"data.image_size": [32, 40], "training.num_epochs": 1, "training.updates_per_epoch": 2}
+    network = {"sn.first_layer_out_channels": 4, "sn.num_fcn_blocks": 3}
+    network |= {"training.tensorboard": False, "training.batch_size": 2}
     definition = {
-        "settings": {
-            "sn.first_layer_out_channels": 4,
-            "sn.num_fcn_blocks": 3,
-            "training.tensorboard": False,
-            "training.batch_size": 2,
-        },
+        "settings": network,
         "choose": {"seeds": 1, "settings": small, "variants": {"base": None, "contours": {"sn.contour_width": 1}}},
-        "full": {"seeds": 1, "settings": small},
+        "tune": {"settings": small | {"sn.contour_width": 1}},
+        "everything": {"seeds": 1, "settings": small | {"sn.contour_width": 1}},
         "prove": {
-            "counts": [2],
-            "seeds": 1,
-            "strategies": ["supervised", "fixmatch"],
-            "settings": small,
-            "evaluate": "--tta --min-size 3",
+            name: {
+                "counts": [2],
+                "seeds": 1,
+                "strategies": ["supervised", "fixmatch"],
+                "settings": network | small,
+                "evaluate": "--tta --min-size 3",
+            }
+            for name in ("small", "same")
         },
     }
     here = tmp_path / "studies"
@@ -100,9 +106,9 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
         (here / folder / "discs.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     monkeypatch.setattr(study, "HERE", here)
     (here / "records").mkdir()
-    for step in ("choose", "full", "prove", "prove"):
-        command = ["study.py", step, "discs", "--images", str(images), "-o", str(tmp_path / "out")]
-        monkeypatch.setattr(sys, "argv", command)
+    for step in ("choose", "tune", "everything", "prove --network same", "prove --network small", "prove"):
+        command = ["study.py", *step.split(), "--images", str(images), "-o", str(tmp_path / "out")]
+        monkeypatch.setattr(sys, "argv", [*command[:2], "discs", *command[2:]])
         study.main()
     assert "nothing is left to train" in capsys.readouterr().out
 
@@ -111,14 +117,14 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
             return list(csv.DictReader(lines))
 
     assert [one["variant"] for one in rows("choose")] == ["base", "contours"]
-    (found,) = rows("full")
+    (tuned,), (found,) = rows("tune"), rows("everything")
+    assert found["postprocessing"] == tuned["postprocessing"]
     assert float(found["f1.pooled.low"]) <= float(found["f1.pooled"]) <= float(found["f1.pooled.high"])
-    assert [(one["strategy"], one["annotated"], one["sn_updates"]) for one in rows("prove")] == [
-        ("supervised", "2", "2"),
-        ("fixmatch", "2", "2"),
+    assert [(one["network"], one["strategy"], one["annotated"], one["sn_updates"]) for one in rows("prove")] == [
+        (network, strategy, "2", "2") for network in ("small", "same") for strategy in ("supervised", "fixmatch")
     ]
-    assert len(rows("prove_images")) == 2 * 2
+    assert len(rows("prove_images")) == 2 * 2 * 2
     differences = [one for one in rows("prove_differences") if one["configuration"] != "supervised"]
     dice = next(one for one in differences if one["metric"] == "dice" and one["over"] == "pooled")
-    trained = {one["strategy"]: float(one["dice.pooled"]) for one in rows("prove")}
+    trained = {one["strategy"]: float(one["dice.pooled"]) for one in rows("prove") if one["network"] == "small"}
     assert float(dice["difference"]) == pytest.approx(trained["fixmatch"] - trained["supervised"], abs=2e-5)
