@@ -3,11 +3,15 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from flexdan.config import UserError, config_from_mapping
+from flexdan.config.errors import CannotResumeError
 from flexdan.config.record import NUMBERS_THAT_VARY
+from flexdan.data.contours import CONTOUR
+from flexdan.data.tensors import to_tensor
 from flexdan.engine import count_all_parameters, epoch, load_run, read_record, train
 from flexdan.engine.epoch import train_epoch
 from flexdan.engine.loaders import batches_per_epoch
@@ -64,6 +68,7 @@ RESUMED = {
     "unimatch": {"unannotated__confidence": 0.5},
     "cross_pseudo_supervision": {"scheduler__scheduler_type": "ReduceLROnPlateau", "scheduler__patience": 0},
     "entropy_minimisation": {},
+    "self_training": {"unannotated__generations": 3},
     "batch_norm_only": {},
     "dan+mean_teacher": {"gan_start_epoch": 2},
     "dan+en_confidence": {
@@ -240,3 +245,80 @@ def test_unannotated_images_are_needed(discs):
     lone.write_text("\n".join(line for line in discs.read_text().splitlines() if ",no," not in line))
     with pytest.raises(UserError, match=r"strategy is fixmatch, but all 6 images .* 10%\)$"):
         gather_data(settings(lone, strategy="fixmatch"))
+
+
+def test_a_generation_starts_anew_from_labels_of_the_one_before(discs, tmp_path, monkeypatch, capsys):
+    """Equal first epochs; the second generation begins with the initial weights, rate and labels by the average."""
+    config = settings(discs, strategy="self_training", training__num_epochs=4, training__weight_averaging="ema")
+    alone = settings(discs, strategy="supervised", training__num_epochs=2, training__weight_averaging="ema",
+                     training__updates_per_epoch=3)  # fmt: skip
+    train(alone, tmp_path / "alone")
+    starts, labels = [], []
+
+    def look(parts, config, number, progress):
+        starts.append(copy.deepcopy(dict(parts.players.sn.bare.state_dict())))
+        if number == 3:
+            dataset = parts.unannotated_loader.dataset
+            labels.extend(dataset[index] for index in range(len(dataset)))
+            assert equal(dict(parts.players.average.state_dict()), starts[-1])
+            assert not parts.players.sn.optimizer.state
+        return train_epoch(parts, config, number, progress)
+
+    monkeypatch.setattr("flexdan.engine.loop.train_epoch", look)
+    train(config, tmp_path / "run")
+    rows, first = epochs(tmp_path / "run"), epochs(tmp_path / "alone")
+    assert [row["val_loss"] for row in rows[:2]] == [row["val_loss"] for row in first]
+    assert equal(starts[2], starts[0])
+    assert [row["lr"] for row in rows[2:]] == [row["lr"] for row in rows[:2]]
+    assert ["unannotated_loss" in row for row in rows] == [False, False, True, True]
+    teacher = load_run(tmp_path / "alone", "last")
+    with np.load(tmp_path / "run" / "pseudo_labels.npz") as content:
+        kept = [content[name] for name in content.files]
+    for (pixels, classes), saved in zip(labels, kept, strict=True):
+        images = to_tensor(pixels[None], teacher.config.data.mean, teacher.config.data.std)
+        with torch.inference_mode():
+            flipped = [teacher.network(images.flip(axes)).softmax(1).flip(axes) for axes in ((), (2,), (3,), (2, 3))]
+        mean = torch.stack(flipped).mean(0)[0]
+        sure = (mean[1] - mean[0]).abs() > 0.02  # bf16 may turn what is even
+        assert torch.equal(classes[sure].long(), mean.argmax(0)[sure])
+        assert sure.float().mean() > 0.5
+        assert np.array_equal(saved, classes)
+    assert "generation 2 of 2 starts anew: 3 unannotated images have labels" in capsys.readouterr().out
+
+
+def test_labels_of_a_network_with_contours_are_marked_as_masks_are(discs, tmp_path):
+    config = settings(discs, strategy="self_training", training__num_epochs=2, sn__contour_width=1,
+                      training__updates_per_epoch=20)  # fmt: skip
+    train(config, tmp_path)
+    with np.load(tmp_path / "pseudo_labels.npz") as content:
+        found = set(np.concatenate([content[name].ravel() for name in content.files]).tolist())
+    assert found <= {0, 1, 1 + CONTOUR}
+
+
+def test_a_run_whose_labels_are_lost_is_not_resumed(discs, tmp_path):
+    config = settings(discs, strategy="self_training", training__num_epochs=4)
+    stopped = []
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path, watch=lambda row: stopped.append(row) or _stop_after(row, 3))
+    (tmp_path / "pseudo_labels.npz").write_bytes(b"nothing")
+    with pytest.raises(CannotResumeError, match=r"pseudo_labels.npz is missing or broken"):
+        train(config, tmp_path, resume=True)
+
+
+def _stop_after(row, number):
+    if row["epoch"] == number:
+        raise KeyboardInterrupt
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"training__num_epochs": 5}, "num_epochs is 5, which 2 generations of equal length cannot share: say 6"),
+        ({"training__early_stopping_patience": 3}, "early_stopping_patience is 3.*say 0"),
+        ({"unannotated__generations": 1}, "generations is 1: it must be 2 or more"),
+    ],
+)
+def test_generations_that_cannot_be(discs, more, message):
+    with pytest.raises(UserError, match=message):
+        settings(discs, **{"strategy": "self_training", "training__num_epochs": 4} | more)

@@ -105,6 +105,7 @@ def real_peak(config) -> int:
         {"strategy": "unimatch", "training__activation_checkpointing": True},
         {"strategy": "cross_pseudo_supervision", "training__gradient_accumulation_steps": 2},
         {"strategy": "entropy_minimisation"},
+        {"strategy": "self_training", "training__num_epochs": 2},
         {"strategy": "batch_norm_only"},
         {"strategy": "dan+fixmatch"},
         {"strategy": "dan+en_confidence", "en__model_type": "PatchEN", "adversarial__en_criterion": "hinge"},

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from flexdan.config import IGNORE
 from flexdan.losses import cross_entropy
 from flexdan.strategies import (
     Batch,
@@ -20,6 +21,7 @@ from flexdan.strategies import (
     NonFiniteLossError,
     Player,
     Players,
+    SelfTraining,
     UniMatch,
     Weighted,
     batch_norm_only_step,
@@ -252,6 +254,29 @@ def test_one_weak_view_teaches_two_strong_ones_and_itself_with_features_left_out
     assert seen == {0.0, 1.0, 2.0}
 
 
+def test_self_training_has_the_loss_of_the_masks_with_labels_for_masks():
+    """Cross-entropy with the labels on the strong view, over the counted pixels: -(ln 0.8 + ln 0.7) / 2."""
+    players = players_of(Known())
+    labels = torch.tensor([[[1, 0, IGNORE]]])
+    batch = Batch(**ANNOTATED, unannotated=image(0.5, 0.5, 0.5), labels=labels, strong=(image(0.8, 0.3, 0.9),))
+    lesson = SelfTraining()(players, batch, MEANS, torch.Generator())
+    loss, told = lesson.loss(players.sn.bare(lesson.images))
+    assert loss.item() == pytest.approx(-(math.log(0.8) + math.log(0.7)) / 2)
+    assert told == {}
+
+
+def test_rectangles_of_self_training_bring_their_labels():
+    """Two images of one colour each: wherever a pixel has the other colour, it has the other label too."""
+    dark, bright = torch.full((1, 1, 8, 8), 0.2), torch.full((1, 1, 8, 8), 0.8)
+    labels = torch.cat([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)]).long()
+    both = torch.cat([dark, bright])
+    batch = Batch(images=both, targets=labels, unannotated=both, labels=labels, strong=(both,))
+    lesson = SelfTraining(cutmix=1.0)(players_of(Known()), batch, MEANS, torch.Generator().manual_seed(0))
+    assert 0.3 < (lesson.images[0] > 0.5).float().mean().item() < 0.7  # half of it, in whole pixels
+    certain = torch.cat([torch.zeros(2, 1, 8, 8), 50 * (lesson.images - 0.5)], dim=1)
+    assert lesson.loss(certain)[0].item() < 1e-5
+
+
 def test_left_out_channels_are_made_up_for():
     maps = torch.ones(3, 2000, 1, 1)
     found = drop_channels(maps, count=2, share=0.75, generator=torch.Generator().manual_seed(0))
@@ -267,6 +292,7 @@ TERMS = {
     "fixmatch": FixMatch(labels_from="average", confidence=0.5),
     "student": FixMatch(labels_from="student", confidence=0.5, cutmix=1.0),
     "entropy_minimisation": entropy_minimisation,
+    "self_training": SelfTraining(cutmix=0.5),
 }
 
 
@@ -279,6 +305,7 @@ def taught(make, **options):
             images=batch.images,
             targets=batch.targets,
             unannotated=batch.unannotated,
+            labels=(batch.unannotated[:, 0] > 0).long(),
             strong=(batch.unannotated + 0.3 * torch.randn(batch.unannotated.shape, generator=noise),),
             seed=number,
         )

@@ -10,7 +10,15 @@ from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
-from flexdan.config.strategies import Averaging, Strategy, averaging, has_en, needs_average, term_of
+from flexdan.config.strategies import (
+    Averaging,
+    Strategy,
+    averaging,
+    has_en,
+    needs_average,
+    num_generations,
+    term_of,
+)
 from flexdan.config.training import UNVALIDATED, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from flexdan.config.unannotated import UnannotatedConfig
 
@@ -22,9 +30,9 @@ class RunConfig:
     Args:
         strategy: how the networks learn; supervised: the segmentation network alone, from annotated images; dan:
             against an evaluation network, with unannotated images too (deep adversarial network, Zhang et al. 2017);
-            mean_teacher, fixmatch, unimatch, cross_pseudo_supervision and entropy_minimisation: from unannotated
-            images, as docs/strategies.md says of each; dan+mean_teacher and alike: both at once; batch_norm_only: a
-            control, whose unannotated images reach nothing but the statistics of batch norm.
+            mean_teacher, fixmatch, unimatch, cross_pseudo_supervision, entropy_minimisation and self_training: from
+            unannotated images, as docs/strategies.md says of each; dan+mean_teacher and alike: both at once;
+            batch_norm_only: a control, whose unannotated images reach nothing but the statistics of batch norm.
         seed: seed of the weights, the order of the images and the augmentation.
         init_sn: run folder or checkpoint whose segmentation network is the starting point; empty: random weights.
         init_en: the same for the evaluation network.
@@ -69,6 +77,17 @@ class RunConfig:
         if has_en(self.strategy):
             self._check_adversarial()
         self._check_teacher()
+        if self.generations > 1:
+            self._check_generations()
+
+    @property
+    def generations(self) -> int:
+        """Trainings from the initial weights that follow each other; 1 but for self_training."""
+        return num_generations(self.strategy, self.unannotated.generations)
+
+    def generation_at(self, epoch: int) -> int:
+        """Return the generation that an epoch, 1 for the first one, belongs to: 0 for the first one."""
+        return (epoch - 1) * self.generations // self.training.num_epochs
 
     @property
     def weight_averaging(self) -> Averaging:
@@ -86,6 +105,19 @@ class RunConfig:
             raise UserError(
                 f"unannotated.labels_from is student, but strategy is {self.strategy}, where the average teaches: say "
                 "average, or take the strategy fixmatch"
+            )
+
+    def _check_generations(self):
+        if self.training.num_epochs % self.generations:
+            raise UserError(
+                f"training.num_epochs is {self.training.num_epochs}, which {self.generations} generations of equal "
+                f"length cannot share: say {-(-self.training.num_epochs // self.generations) * self.generations}, or "
+                "another number with unannotated.generations"
+            )
+        if self.training.early_stopping_patience:
+            raise UserError(
+                f"training.early_stopping_patience is {self.training.early_stopping_patience}, but strategy is "
+                f"{self.strategy}, where every generation begins anew and is worse than the one before at first: say 0"
             )
 
     def _check_unvalidated(self):

@@ -10,6 +10,7 @@ Strategy = Literal[
     "fixmatch",
     "unimatch",
     "entropy_minimisation",
+    "self_training",
     "cross_pseudo_supervision",
     "dan+mean_teacher",
     "dan+fixmatch",
@@ -18,7 +19,7 @@ Strategy = Literal[
     "dan+entropy_minimisation",
 ]
 # What learns from strong views of each unannotated image, and from how many.
-STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2, "en_confidence": 1}
+STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2, "en_confidence": 1, "self_training": 1}
 # What learns from labels, of the average of the weights or of the SN itself.
 LABELLED = ("mean_teacher", "fixmatch", "unimatch", "en_confidence")
 
@@ -43,6 +44,11 @@ def unused_settings(strategy: str) -> tuple[str, ...]:
     found = () if has_en(strategy) else ("en.", "adversarial.", "init_en")
     found += () if term_of(strategy) else ("unannotated.",)
     return found + (("training.unannotated_batch_size",) if strategy == "supervised" else ())
+
+
+def num_generations(strategy: str, generations: int) -> int:
+    """Return how many trainings from the initial weights follow each other, of which the setting says how many."""
+    return generations if term_of(strategy) == "self_training" else 1
 
 
 def has_en(strategy: str) -> bool:

@@ -28,6 +28,9 @@ class UnannotatedConfig:
             uncertain about are left out (Yu et al. 2019, who take 8); 0 is off: every pixel counts.
         uncertainty_noise: standard deviation of that noise, in units of the normalised images; it is cut off at twice
             that.
+        generations: self_training: how many trainings follow each other, each from the initial weights, of equal length
+            and with a learning-rate schedule of its own; all but the first learn from labels that the network of the
+            one before gives. The updates of all of them together are those of the training.
         strong_brightness: the image that the SN sees has other colours than the one that is labelled; brightness is
             multiplied by a factor from 1 +- this.
         strong_contrast: contrast is, alike.
@@ -45,6 +48,7 @@ class UnannotatedConfig:
     feature_dropout: float = 0.5
     uncertainty_passes: int = 0
     uncertainty_noise: float = 0.1
+    generations: int = 2
     strong_brightness: float = 0.5
     strong_contrast: float = 0.5
     strong_saturation: float = 0.5
@@ -65,5 +69,9 @@ class UnannotatedConfig:
         for name in ("confidence", "en_confidence", "feature_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"unannotated.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        if self.generations < 2:
+            raise UserError(
+                f"unannotated.generations is {self.generations}: it must be 2 or more, a teacher and a student"
+            )
         if not 0 <= self.strong_hue <= 0.5:
             raise UserError(f"unannotated.strong_hue is {self.strong_hue}: it must be 0 to 0.5")

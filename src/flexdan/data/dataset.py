@@ -118,10 +118,26 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         self.num_cached = int(np.searchsorted(needed, cache_bytes, side="right"))
         self.cached_bytes = int(needed[self.num_cached - 1]) if self.num_cached else 0
         self._cache = [self._load(index) for index in track(range(self.num_cached))]
+        self._labels: list[Tensor] = []
         self._last: tuple[int, tuple[Tensor, Tensor]] | None = None  # windows of one image often follow each other
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def label(self, labels: Sequence[np.ndarray]) -> None:
+        """Give every image classes, uint8 (h, w) at its size here, in place of those of its mask.
+
+        Those of images that had labels before are overwritten where they are, in memory that workers share.
+
+        Raises:
+            ValueError: if they are not as many as the images, or of other sizes.
+        """
+        if [one.shape for one in labels] != self.sizes:
+            raise ValueError(f"labels of {len(labels)} images do not fit the {len(self)} images of the dataset")
+        if not self._labels:
+            self._labels = [torch.empty(size, dtype=torch.uint8).share_memory_() for size in self.sizes]
+        for own, given in zip(self._labels, labels, strict=True):
+            own.copy_(torch.from_numpy(given))
 
     def __getitem__(self, item: int | Window) -> tuple[Tensor, Tensor]:
         if isinstance(item, Window):
@@ -129,6 +145,10 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor]]):
         return self._whole(item)
 
     def _whole(self, index: int) -> tuple[Tensor, Tensor]:
+        pixels, classes = self._read(index)
+        return pixels, self._labels[index] if self._labels else classes
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
         if index < self.num_cached:
             return self._cache[index]
         if self._last is None or self._last[0] != index:

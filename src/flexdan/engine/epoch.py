@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
-from flexdan.config import IGNORE, RunConfig, network_shape
+from flexdan.config import RunConfig, network_shape
 from flexdan.data.contours import contour_targets
 from flexdan.data.dataset import epoch_seed
 from flexdan.data.tensors import to_tensor
@@ -34,7 +34,8 @@ from flexdan.strategies import (
 def train_epoch(parts: TrainingParts, config: RunConfig, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
     """Train for one epoch and return what the record says of it."""
     adversarial, unannotated = en_takes_part(config, epoch), takes_unannotated(config, epoch)
-    before, total = (epoch - 1) * parts.updates_per_epoch, config.training.num_epochs * parts.updates_per_epoch
+    length = config.training.num_epochs // config.generations  # each of which is a training of its own
+    before, total = (epoch - 1) % length * parts.updates_per_epoch, length * parts.updates_per_epoch
     torch.manual_seed(epoch_seed(config.seed, epoch, parts.accelerator.process_index))  # for networks that draw
     for _, player in parts.players.items():
         player.network.train()
@@ -71,9 +72,9 @@ def _updates(
     unannotated = iter(parts.unannotated_loader or ()) if takes_others else iter(())
     batches: list[Batch] = []
     for position, (pixels, classes) in enumerate(parts.train_loader):
-        more, _ = next(unannotated, (pixels[:0], None))
+        more, labels = next(unannotated, (pixels[:0], classes[:0]))
         seed = epoch_seed(config.seed, epoch, parts.accelerator.process_index, position)
-        images, targets, strong = _to_input(parts, config, torch.cat([pixels, more]), classes, seed)
+        images, targets, strong = _to_input(parts, config, torch.cat([pixels, more]), classes, labels, seed)
         batches.append(
             make_batch(config, images, targets, len(pixels), unannotated=takes_others, strong=strong, seed=seed)
         )
@@ -84,18 +85,17 @@ def _updates(
 
 
 def _to_input(
-    parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, seed: int
+    parts: TrainingParts, config: RunConfig, pixels: Tensor, classes: Tensor, labels: Tensor, seed: int
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Turn bytes (N, h, w, C) and classes of the first of them, (n, h, w), into augmented, normalised network input.
+    """Turn bytes (N, h, w, C) and classes, of the first n true ones, into augmented, normalised network input.
 
     With it come strong views of the others, (N - n, C, H, W) each, where the strategy learns from them.
 
     All images of a batch, annotated or not, are augmented together: where a batch turns as a whole, no network can tell
     the kinds apart by that.
     """
-    rest = classes.new_full((len(pixels) - len(classes), *classes.shape[1:]), IGNORE)
     generator = torch.Generator().manual_seed(seed)
-    images, targets = parts.augmentation(pixels.movedim(-1, 1), torch.cat([classes, rest]), generator)
+    images, targets = parts.augmentation(pixels.movedim(-1, 1), torch.cat([classes, labels]), generator)
     if config.sn.contour_width:
         targets = contour_targets(targets, network_shape(config)[1])
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format

@@ -11,6 +11,7 @@ from accelerate import PartialState
 from flexdan.config import METRICS, RunConfig, UserError, has_en
 from flexdan.engine.checkpoint import save_checkpoint, seen_size
 from flexdan.engine.epoch import reset_peak_memory, train_epoch, validate
+from flexdan.engine.generations import enter_generation
 from flexdan.engine.progress import TrainingProgress, epoch_lines
 from flexdan.engine.record import append_event, end_event
 from flexdan.engine.setup import TrainingData, TrainingParts, build_parts, gather_data, resolve_config
@@ -63,8 +64,12 @@ def train(
         try:
             with Trackers(config, folder, len(history), enabled=main) as trackers:
                 return _run_epochs(parts, config, data, folder, history, progress, trackers, watch, before_writing)
-        except UserError as error:  # of a loader's worker: torch wraps the message into a traceback
-            raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
+        except UserError as error:
+            if "UserError: " not in str(error):
+                raise
+            raise UserError(  # of a loader's worker: torch wraps the message into a traceback
+                str(error).strip().rsplit("UserError: ", 1)[-1]
+            ) from error
         except NonFiniteLossError as error:
             en_lr = f" and adversarial.en_lr {config.adversarial.en_lr or 'the same'}" * has_en(config.strategy)
             raise UserError(
@@ -94,14 +99,16 @@ def _run_epochs(
 ) -> list[dict[str, Any]]:
     num_epochs, main = config.training.num_epochs, parts.accelerator.is_main_process
     batches = len(parts.train_loader) + len(parts.val_loader)
-    progress.begin(num_epochs * batches, len(history) * batches)
+    done = len(history)
+    progress.begin(num_epochs * batches, done * batches)
     reason = "finished"
-    for epoch in range(len(history) + 1, num_epochs + 1):
+    for epoch in range(done + 1, num_epochs + 1):
         if _stops_early(history, config):
             reason = (
                 f"{config.training.best_metric} was not better for {config.training.early_stopping_patience} epochs"
             )
             break
+        parts = enter_generation(parts, config, epoch, folder, progress, resumed=epoch == done + 1)
         progress.begin_epoch(epoch, num_epochs)
         row = train_epoch(parts, config, epoch, progress) | validate(parts, config, progress)
         if adversarial := en_takes_part(config, epoch):

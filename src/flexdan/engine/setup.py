@@ -226,7 +226,9 @@ def build_parts(config: RunConfig, data: TrainingData, track: Track = iter) -> T
         players=Players(**players, average=average),
         schedulers={
             name: build_scheduler(
-                config.scheduler, optimizer, updates * (with_en if name == "en" else config.training.num_epochs)
+                config.scheduler,
+                optimizer,
+                updates * (with_en if name == "en" else config.training.num_epochs // config.generations),
             )
             for name, optimizer in optimizers.items()
             if name != frozen

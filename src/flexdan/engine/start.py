@@ -15,10 +15,10 @@ from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.record import resume_event, rewrite_record, start_event
 from flexdan.engine.setup import TrainingData, TrainingParts
 from flexdan.models import EncoderUNet, count_parameters, load_imagenet
-from flexdan.strategies import Player, weight_at
+from flexdan.strategies import Name, Player, weight_at
 
 RUN_FILES = (  # of a run folder, as patterns
-    *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "log.txt", "report.html"),
+    *("config.yaml", "record.jsonl", "best.ckpt", "last.ckpt", "pseudo_labels.npz", "log.txt", "report.html"),
     *("tensorboard/events.*", "evaluation/*/metrics.json", "evaluation/*/images.csv", "evaluation/*/examples.png"),
 )
 
@@ -41,10 +41,7 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
     """
     players = parts.players
     for name, player in players.items():
-        if config.sn.encoder_weights == "imagenet" and isinstance(player.bare, EncoderUNet):
-            load_imagenet(player.bare.encoder)
-        if name != "second" and (run := {"sn": config.init_sn, "en": config.init_en}[name]):
-            load_initial_weights(player.bare, Path(run), name)
+        load_first_weights(player, config, name)
     if players.average is not None:
         players.average.load_state_dict(players.sn.bare.state_dict())
     if parts.accelerator.is_main_process:
@@ -63,6 +60,14 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
         event = start_event(config, **facts, **_conditions(parts, data))
         rewrite_record(folder / "record.jsonl", [event])
     return []
+
+
+def load_first_weights(player: Player, config: RunConfig, name: Name) -> None:
+    """Load the weights that a network is to start from, where the settings name some."""
+    if config.sn.encoder_weights == "imagenet" and isinstance(player.bare, EncoderUNet):
+        load_imagenet(player.bare.encoder)
+    if name != "second" and (run := {"sn": config.init_sn, "en": config.init_en}[name]):
+        load_initial_weights(player.bare, Path(run), name)
 
 
 def restore_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folder: Path) -> list[dict[str, Any]]:
@@ -196,7 +201,10 @@ def _describe_en(en: Player, config: RunConfig, unannotated: int) -> str:
 def _describe_term(config: RunConfig, unannotated: int) -> str:
     full, settings = weight_at(config, 1.0), config.unannotated
     ramp = f", reached after {settings.ramp_up:.0%} of the updates" if settings.ramp_up else ""
-    return f"{term_of(config.strategy)} with {unannotated} unannotated training images, its weight {full:g}{ramp}"
+    told = f"{term_of(config.strategy)} with {unannotated} unannotated training images, its weight {full:g}{ramp}"
+    if config.generations == 1:
+        return told
+    return f"{told}; {config.generations} generations, the first one supervised"
 
 
 def _describe_average(config: RunConfig) -> str:

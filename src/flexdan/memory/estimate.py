@@ -95,7 +95,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _epoch(config: RunConfig) -> int:
-    """Return an epoch in which all networks of a training take part."""
+    """Return an epoch in which everything that a training has takes part."""
+    if config.generations > 1:
+        return config.training.num_epochs
     return max(config.adversarial.gan_start_epoch, 1) if has_en(config.strategy) else 1
 
 

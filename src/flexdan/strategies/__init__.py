@@ -22,6 +22,7 @@ from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.health import Health, gradient_ratio, judge_health
 from flexdan.strategies.lesson import Lesson, Term, Weighted
 from flexdan.strategies.mean_teacher import MeanTeacher
+from flexdan.strategies.self_training import SelfTraining
 from flexdan.strategies.step import Batch, Means, Name, NonFiniteLossError, Player, Players
 from flexdan.strategies.supervised import supervised_step
 from flexdan.strategies.unimatch import UniMatch, drop_channels
@@ -40,6 +41,7 @@ __all__ = [
     "NonFiniteLossError",
     "Player",
     "Players",
+    "SelfTraining",
     "Term",
     "UniMatch",
     "Weighted",

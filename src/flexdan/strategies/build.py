@@ -15,6 +15,7 @@ from flexdan.strategies.entropy_minimisation import entropy_minimisation
 from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.lesson import Term, Weighted
 from flexdan.strategies.mean_teacher import MeanTeacher
+from flexdan.strategies.self_training import SelfTraining
 from flexdan.strategies.step import Batch, Step
 from flexdan.strategies.supervised import supervised_step
 from flexdan.strategies.unimatch import UniMatch
@@ -33,7 +34,8 @@ def build_step(config: RunConfig, epoch: int, iteration: int, share: float = 1.0
         config: the settings.
         epoch: 1 for the first one.
         iteration: updates against the EN so far.
-        share: 0..1, of all updates of the training that are done; 1, where nothing rises any more, for a trial.
+        share: 0..1, of all updates of the training (or of its generation) that are done; 1, where nothing rises any
+            more, for a trial.
     """
     return STRATEGIES[config.strategy](config, epoch, iteration, share)
 
@@ -50,6 +52,8 @@ def takes_unannotated(config: RunConfig, epoch: int) -> bool:
 
 def _term_takes_part(config: RunConfig, epoch: int) -> bool:
     term = term_of(config.strategy)
+    if term == "self_training":
+        return config.generation_at(epoch) > 0
     return en_takes_part(config, epoch) if term == "en_confidence" else bool(term)
 
 
@@ -73,7 +77,7 @@ def make_batch(
     Args:
         config: the settings.
         images: (N, C, H, W), those with masks first.
-        targets: classes (N, H, W).
+        targets: classes (N, H, W), of those without masks what a network has labelled them with, or `IGNORE`.
         annotated: images with masks.
         unannotated: whether the step uses others; half of the images with masks play their part, where the settings say
             so.
@@ -82,8 +86,15 @@ def make_batch(
     """
     if unannotated and has_en(config.strategy) and config.adversarial.unannotated_source == "half_batch":
         annotated -= annotated // 2
-    others = images[annotated:] if unannotated else None
-    return Batch(images=images[:annotated], targets=targets[:annotated], unannotated=others, strong=strong, seed=seed)
+    others, labels = (images[annotated:], targets[annotated:]) if unannotated else (None, None)
+    return Batch(
+        images=images[:annotated],
+        targets=targets[:annotated],
+        unannotated=others,
+        labels=labels,
+        strong=strong,
+        seed=seed,
+    )
 
 
 def sigma_at(settings: AdversarialConfig, epoch: int, iteration: int) -> float:
@@ -158,12 +169,17 @@ def _entropy_minimisation(config: RunConfig, share: float) -> Term:
     return entropy_minimisation
 
 
+def _self_training(config: RunConfig, share: float) -> Term:
+    return SelfTraining(cutmix=config.unannotated.cutmix)
+
+
 TERMS: dict[str, Callable[[RunConfig, float], Term]] = {
     "mean_teacher": _mean_teacher,
     "fixmatch": _fixmatch,
     "unimatch": _unimatch,
     "en_confidence": _en_confidence,
     "entropy_minimisation": _entropy_minimisation,
+    "self_training": _self_training,
 }
 
 
@@ -176,6 +192,8 @@ def _supervised(config: RunConfig, epoch: int, iteration: int, share: float) -> 
 
 
 def _with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
+    if not _term_takes_part(config, epoch):
+        return supervised_step
     return partial(supervised_step, extra=_extra(config, share))
 
 
@@ -227,6 +245,7 @@ STRATEGIES: dict[str, Callable[[RunConfig, int, int, float], Step]] = {
     "fixmatch": _with_term,
     "unimatch": _with_term,
     "entropy_minimisation": _with_term,
+    "self_training": _with_term,
     "cross_pseudo_supervision": _cross_pseudo_supervision,
     "dan+mean_teacher": _dan_with_term,
     "dan+fixmatch": _dan_with_term,

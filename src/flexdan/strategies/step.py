@@ -73,6 +73,7 @@ class Batch:
         images: annotated, float (N, C, H, W), normalised.
         targets: their classes (N, H, W).
         unannotated: float (M, C, H, W), or None where the strategy uses none.
+        labels: classes (M, H, W) that an earlier network gave the unannotated images, or `IGNORE`.
         strong: views of the unannotated images with other colours, alike, whose pixels show the same places.
         seed: of what a step draws.
     """
@@ -80,6 +81,7 @@ class Batch:
     images: Tensor
     targets: Tensor
     unannotated: Tensor | None = None
+    labels: Tensor | None = None
     strong: tuple[Tensor, ...] = ()
     seed: int = 0
 
