@@ -113,7 +113,7 @@ def tune(study: Study) -> None:
     manifest, plan = study.manifest("tune", {"train": rest, "val": study.splits["held"]}), study.definition["tune"]
     run = study.folder / "tune"
     _train(run, study.settings({"data.manifest": str(manifest), "seed": 0}, plan["settings"]))
-    figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
+    figures = _evaluate(run, "val", ["--tta", "--weights", "last", "--tune-postprocessing"])
     _write_record(f"{study.name}_tune", [{"seed": 0, **_training(run), **_scores(figures), **_objects(figures)}])
 
 
