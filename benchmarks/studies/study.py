@@ -113,7 +113,7 @@ def tune(study: Study) -> None:
     manifest, plan = study.manifest("tune", {"train": rest, "val": study.splits["held"]}), study.definition["tune"]
     run = study.folder / "tune"
     _train(run, study.settings({"data.manifest": str(manifest), "seed": 0}, plan["settings"]))
-    figures = _evaluate(run, "val", ["--tta", "--weights", "last", "--tune-postprocessing"])
+    figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"], weights="last")
     _write_record(f"{study.name}_tune", [{"seed": 0, **_training(run), **_scores(figures), **_objects(figures)}])
 
 
@@ -206,11 +206,11 @@ def _train(run: Path, settings: Sequence[str]) -> None:
         say("train", "-o", str(run), "--force", *(f"--{one}" for one in settings))
 
 
-def _evaluate(run: Path, split: str, words: Sequence[str]) -> dict[str, Any]:
+def _evaluate(run: Path, split: str, words: Sequence[str], weights: str = "best") -> dict[str, Any]:
     """Return the figures of a run, measured if they are not there."""
-    folder = run / "evaluation" / f"{split}-tta"
+    folder = run / "evaluation" / (f"{split}-tta" if weights == "best" else f"{split}-{weights}-tta")
     if not (folder / "metrics.json").is_file():
-        say("evaluate", str(run), "--split", split, *words, "--force")
+        say("evaluate", str(run), "--split", split, "--weights", weights, *words, "--force")
     return json.loads((folder / "metrics.json").read_text())
 
 

@@ -64,20 +64,23 @@ def real_peak(config) -> int:
     means = Means(criterion=build_criterion(config.loss), max_grad_norm=config.optimizer.max_grad_norm)
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
     count, height, width = config.training.batch_size, *config.data.image_size
+    epoch = config.training.num_epochs if config.generations > 1 else 1  # the last generation has all there is
 
     def batch():
         more = config.strategy != "supervised"
+        labelled = config.generations > 1
         images = torch.rand(count * (1 + more), 3, height, width).contiguous(memory_format=layout)
         targets = torch.zeros(count * (1 + more), height, width, dtype=torch.uint8)
         others = images[count:] if more else None
         strong = tuple(torch.rand_like(others) for _ in range(strong_views(config)))
-        return Batch(images=images[:count], targets=targets[:count], unannotated=others, strong=strong)
+        labels = targets[count:] if labelled else None
+        return Batch(images=images[:count], targets=targets[:count], unannotated=others, strong=strong, labels=labels)
 
     with mode:
         for _ in range(2):
             mode.peak = 0
             batches = [batch() for _ in range(config.training.gradient_accumulation_steps)]
-            build_step(config, 1, 1)(players, batches, means)
+            build_step(config, epoch, 1)(players, batches, means)
             if average is not None:
                 update_average(average, players.sn.bare, 0.5)
             del batches
