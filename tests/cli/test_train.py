@@ -65,10 +65,17 @@ def test_resume_keeps_the_settings_of_the_run(discs, tmp_path, capsys):
     assert main([*resume, "--num_epochs", "3"]) == 0
     assert "going on after epoch 2" in capsys.readouterr().out
     assert load_run(tmp_path / "run", "last").epoch == 3
-    for scheduler in ("OneCycle", "Cosine"):
-        assert train(discs, tmp_path / scheduler, f"--scheduler.scheduler_type={scheduler}") == 0
-        assert main(["train", "--resume", str(tmp_path / scheduler), "--num_epochs", "3"]) == 2
-        assert "training.num_epochs is 3, but the run" in capsys.readouterr().err
+    for number, options in enumerate(
+        [
+            ["--scheduler.scheduler_type=OneCycle"],
+            ["--scheduler.scheduler_type=Cosine"],
+            [plateau, "--training.weight_averaging=swa"],
+            [plateau, "--strategy=self_training"],
+        ]
+    ):
+        assert train(discs, tmp_path / str(number), *options) == 0
+        assert main(["train", "--resume", str(tmp_path / str(number)), "--num_epochs", "4"]) == 2
+        assert "training.num_epochs is 4, but the run" in capsys.readouterr().err
 
 
 def test_a_command_can_be_repeated_with_resume(discs, tmp_path, monkeypatch, capsys):
@@ -149,6 +156,8 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
     assert told
     assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 3, 3)
     assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (384 * 576, 2, 0.04)
+    for default in ("--sn.model_type=ConcatenationFCN", "--num_epochs=30"):  # said, though it is the default
+        assert not config(default)[1]
     found, told = config("--lr", "0.1")
     assert not told
     assert found.sn.model_type == "ConcatenationFCN"

@@ -6,7 +6,7 @@ import torch
 
 from flexdan.config import IGNORE, PostprocessingConfig
 from flexdan.data.contours import CONTOUR
-from flexdan.inference import class_probabilities, evaluate_batches, fold_contours, to_instances, tune
+from flexdan.inference import class_probabilities, evaluate_batches, fold_contours, most_probable, to_instances, tune
 
 CONTOURS = PostprocessingConfig(split="contour")
 
@@ -28,6 +28,17 @@ def test_contours_go_to_the_classes_by_their_shares():
     one = touching()
     np.testing.assert_allclose(class_probabilities(one, contours=True), [one[0], one[1] + one[2]])
     assert class_probabilities(one, contours=False) is one
+
+
+def test_an_object_is_more_probable_than_the_background_with_its_contour():
+    """Of background, two insides and contours; the contour of the second is 0.5 * 0.2 / 0.25 = 0.4."""
+    pixels = [[0.4, 0.3, 0.0, 0.3], [0.4, 0.25, 0.0, 0.35], [0.25, 0.05, 0.2, 0.5], [0.6, 0.2, 0.0, 0.2]]
+    classes, on_contour = most_probable(torch.tensor(pixels).T[None, :, None], contours=True)
+    assert classes.tolist() == [[[1, 1, 2, 0]]]
+    assert on_contour.tolist() == [[[False, True, True, False]]]
+    classes, on_contour = most_probable(torch.tensor(pixels).T[None, :, None], contours=False)
+    assert classes.tolist() == [[[0, 0, 3, 0]]]
+    assert not on_contour.any()
 
 
 def test_touching_objects_are_parted_at_their_contour():

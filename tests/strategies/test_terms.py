@@ -406,8 +406,10 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(make):
 
 def test_an_object_is_as_sure_with_contours_as_without():
     """Inside 0.5 and contour 0.45 are 0.95 of an object, and the background is 0.9 sure where it is."""
-    pixels = torch.tensor([[0.05, 0.5, 0.45], [0.9, 0.05, 0.05], [0.97, 0.02, 0.01]]).T[None, :, None].log()
+    probabilities = [[0.05, 0.5, 0.45], [0.9, 0.05, 0.05], [0.97, 0.02, 0.01], [0.4, 0.29, 0.31]]
+    pixels = torch.tensor(probabilities).T[None, :, None].log()
     labels, counted = confident_labels(pixels, 0.94, contours=True)
-    assert labels.tolist() == [[[1, 0, 0]]]
-    assert counted.tolist() == [[[True, False, True]]]
-    assert confident_labels(pixels, 0.94, contours=False)[1].tolist() == [[[False, False, True]]]
+    assert labels.tolist() == [[[1, 0, 0, 2]]]
+    assert counted.tolist() == [[[True, False, True, False]]]
+    assert confident_labels(pixels, 0.94, contours=False)[0].tolist() == [[[1, 0, 0, 0]]]
+    assert confident_labels(pixels, 0.94, contours=False)[1].tolist() == [[[False, False, True, False]]]

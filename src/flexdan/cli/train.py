@@ -14,13 +14,14 @@ from flexdan.config import (
     RunConfig,
     UserError,
     add_settings,
-    changed_settings,
     config_from_mapping,
+    given_settings,
     parse_command,
     read_settings_file,
     recommended_settings,
     says_nothing_but_data,
     setting_values,
+    term_of,
 )
 from flexdan.config.files import refuse_existing
 
@@ -92,8 +93,8 @@ def run(argv: Sequence[str]) -> int:
         config = _resumed_config(folder, saved, given)
     else:
         folder = _new_folder(arguments.output, arguments.force)
-        plain = config.init_sn or arguments.config or not says_nothing_but_data(changed_settings(config))
-        if arguments.recommended == "yes" or (arguments.recommended == "auto" and not plain):
+        plain = not arguments.config and says_nothing_but_data(given_settings(parser, argv))
+        if arguments.recommended == "yes" or (arguments.recommended == "auto" and plain):
             base = _recommended(config)
             _, config, _ = parse_command(parser, argv, base=base)
             _tell_recommended(base)
@@ -176,7 +177,11 @@ def _resumed_config(folder: Path, saved: Mapping[str, Any], given: RunConfig) ->
     The manifest may have moved: its content is compared later.
     """
     wanted = {name: saved[name] if value == "auto" else value for name, value in setting_values(given).items()}
-    planned = saved["scheduler.scheduler_type"] in ("OneCycle", "Cosine")  # the whole training, so its length is fixed
+    planned = (  # for the whole training, so its length is fixed
+        saved["scheduler.scheduler_type"] in ("OneCycle", "Cosine")
+        or saved["training.weight_averaging"] == "swa"
+        or term_of(saved["strategy"])  # its weight rises, or its generations follow each other
+    )
     free = set(FREE_ON_RESUME) - ({"training.num_epochs"} if planned else set())
     if fixed := differing_settings(saved, wanted, free):
         raise UserError(

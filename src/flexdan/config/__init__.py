@@ -4,7 +4,14 @@ from flexdan.config.adversarial import AdversarialConfig
 from flexdan.config.data import IGNORE, AugmentationConfig, DataConfig
 from flexdan.config.errors import UserError
 from flexdan.config.networks import EvaluationNetworkConfig, SegmentationNetworkConfig
-from flexdan.config.parse import add_settings, config_from_mapping, parse_command, read_settings_file, typed_settings
+from flexdan.config.parse import (
+    add_settings,
+    config_from_mapping,
+    given_settings,
+    parse_command,
+    read_settings_file,
+    typed_settings,
+)
 from flexdan.config.postprocessing import (
     PostprocessingConfig,
     Tuning,
@@ -53,6 +60,7 @@ __all__ = [
     "has_en",
     "network_outputs",
     "network_shape",
+    "given_settings",
     "parse_command",
     "read_postprocessing",
     "read_settings_file",

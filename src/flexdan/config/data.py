@@ -41,7 +41,6 @@ class DataConfig:
     annotated: int | str = ""
     image_size: tuple[int, int] | Literal["auto"] = "auto"
     max_pixels: int = 224 * 332
-    max_pixels: int = 224 * 332
     crop: bool = False
     reduce: float = 1.0
     intensity: Literal["range", "percentile"] = "percentile"
@@ -61,8 +60,6 @@ class DataConfig:
                 f"data.annotated is {self.annotated}: it must be a count such as 9, or a share such as 10%, above 0; "
                 "leave it empty for what the manifest says"
             )
-        if self.max_pixels < 64:
-            raise UserError(f"data.max_pixels is {self.max_pixels}: it must be at least 64, 8 by 8")
         if self.max_pixels < 64:
             raise UserError(f"data.max_pixels is {self.max_pixels}: it must be at least 64, as 8 by 8")
         if self.std <= 0:

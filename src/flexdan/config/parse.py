@@ -126,6 +126,18 @@ def parse_command(
     return arguments, _instantiate(parser, arguments), notes
 
 
+def given_settings(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """Return the settings that a command line gives, whatever their values, under our names.
+
+    Args:
+        parser: of the command, after `add_settings`.
+        argv: what `parse_command` has parsed.
+    """
+    names = set(setting_names())
+    given = (token[2:].partition("=")[0] for token in _translate_options(parser, argv)[0] if token.startswith("--"))
+    return [name for name in given if name in names or name.startswith("sn.model_args.")]
+
+
 def _parse_object(parser: ArgumentParser, translated: Mapping[str, Any]) -> Any:
     nested: dict[str, Any] = {}
     for name, value in translated.items():

@@ -32,11 +32,11 @@ def needs_average(strategy: str, labels_from: str) -> bool:
     return term_of(strategy) == "mean_teacher" or (term_of(strategy) in LABELLED and labels_from == "average")
 
 
-def averaging(strategy: str, labels_from: str, wanted: str) -> Averaging:
+def averaging(strategy: str, labels_from: str, wanted: Averaging | Literal["auto"]) -> Averaging:
     """Return the average of the SN's weights that is kept, where auto is wanted as the strategy needs it."""
     if wanted == "auto":
         return "ema" if needs_average(strategy, labels_from) else "none"
-    return "swa" if wanted == "swa" else "ema" if wanted == "ema" else "none"
+    return wanted
 
 
 def unused_settings(strategy: str) -> tuple[str, ...]:

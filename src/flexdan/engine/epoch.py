@@ -136,12 +136,12 @@ def _mean(numbers: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
 
 def validate(parts: TrainingParts, config: RunConfig, progress: TrainingProgress) -> dict[str, float]:
     """Return loss and pooled metrics over the validation images of all processes; nothing where there are none."""
-    if not config.data.validates:
-        return {}
     device = parts.accelerator.device
     for network in parts.players.networks().values():
-        for buffer in network.buffers():  # batch norm's, of each process its own: the first one's are saved
+        for buffer in network.buffers():  # batch norm's, of each process its own: the first one's are saved, and label
             broadcast(buffer)
+    if not config.data.validates:
+        return {}
     layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:

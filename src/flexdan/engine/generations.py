@@ -16,7 +16,7 @@ from flexdan.engine.optimizers import build_optimizer, build_scheduler
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts, build_network
 from flexdan.engine.start import load_first_weights
-from flexdan.inference import predict_image
+from flexdan.inference import most_probable, predict_image
 from flexdan.strategies import Player
 
 LABELS = "pseudo_labels.npz"
@@ -95,11 +95,8 @@ def label_images(
 
 
 def _classes(probabilities: np.ndarray, contours: bool) -> np.ndarray:
-    classes = probabilities.argmax(0).astype(np.uint8)
-    if not contours:
-        return classes
-    inside = probabilities[1:-1].argmax(0).astype(np.uint8) + np.uint8(1)
-    return np.where(classes == len(probabilities) - 1, inside + np.uint8(CONTOUR), classes)
+    classes, on_contour = most_probable(torch.from_numpy(probabilities)[None], contours)
+    return (classes + CONTOUR * on_contour)[0].numpy().astype(np.uint8)
 
 
 def _read_labels(path: Path, count: int) -> list[np.ndarray]:

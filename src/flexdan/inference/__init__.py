@@ -1,6 +1,6 @@
 """Using a network: evaluation and prediction."""
 
-from flexdan.inference.contours import class_probabilities, fold_contours
+from flexdan.inference.contours import class_probabilities, fold_contours, most_probable
 from flexdan.inference.evaluate import (
     EvaluationResult,
     Segmented,
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate_network_size",
     "evaluation_mode",
     "fold_contours",
+    "most_probable",
     "named",
     "predict_image",
     "segment_records",

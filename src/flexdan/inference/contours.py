@@ -23,6 +23,26 @@ def fold_contours(probabilities: Tensor) -> Tensor:
     return torch.cat([probabilities[:, :1], inside + contours * share], dim=1)
 
 
+def most_probable(probabilities: Tensor, contours: bool) -> tuple[Tensor, Tensor]:
+    """Return the most probable class of each pixel, its contour counted with it, and where it shows that contour.
+
+    Of all the K + 1 alike the most probable one would too often be the background: two parts share an object.
+
+    Args:
+        probabilities: (N, K, H, W), or (N, K + 1, H, W) with contours.
+        contours: whether the last of them is that of contours.
+
+    Returns:
+        classes 0..K-1, (N, H, W), and bool (N, H, W).
+    """
+    if not contours:
+        classes = probabilities.argmax(1)
+        return classes, torch.zeros_like(classes, dtype=torch.bool)
+    probability, classes = fold_contours(probabilities).max(1)
+    inside = probabilities.gather(1, classes[:, None])[:, 0]
+    return classes, (classes > 0) & (probability > 2 * inside)
+
+
 def class_probabilities(probabilities: np.ndarray, contours: bool) -> np.ndarray:
     """Return the probabilities of the classes (K, H, W) of an image, whether or not contours are one more class."""
     return fold_contours(torch.from_numpy(probabilities)[None])[0].numpy() if contours else probabilities

@@ -253,7 +253,7 @@ def _try_forward(network: nn.Module, name: str, what: str, shape: tuple[int, ...
     if got != expected:
         raise UserError(
             f"{name} gives {got} in {what} for an input of shape {shape}, but logits of shape {expected} are needed: "
-            "check sn.model_args and sn.output_channels"
+            "check sn.model_args, sn.output_channels and sn.contour_width, which adds a class"
         )
 
 

@@ -162,6 +162,7 @@ def _en_confidence(config: RunConfig, share: float) -> Term:
         cutmix=settings.cutmix,
         en_input=config.adversarial.en_input,
         en_criterion=config.adversarial.en_criterion,
+        contours=config.sn.contour_width > 0,
     )
 
 
@@ -198,8 +199,8 @@ def _with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> S
 
 
 def _cross_pseudo_supervision(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
-    weight, cutmix = weight_at(config, share), config.unannotated.cutmix
-    return partial(cross_pseudo_supervision_step, weight=weight, cutmix=cutmix)
+    weight, cutmix, contours = weight_at(config, share), config.unannotated.cutmix, config.sn.contour_width > 0
+    return partial(cross_pseudo_supervision_step, weight=weight, cutmix=cutmix, contours=contours)
 
 
 def _batch_norm_only(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from flexdan.losses import pseudo_label_loss
 from flexdan.strategies.cutmix import cutmix_masks, mix
-from flexdan.strategies.lesson import Lesson, label_logits, mean_numbers, taught_pass
+from flexdan.strategies.lesson import Lesson, hard_labels, label_logits, mean_numbers, taught_pass
 from flexdan.strategies.step import Batch, Means, Players, update
 
 
 def cross_pseudo_supervision_step(
-    players: Players, batches: Sequence[Batch], means: Means, weight: float, cutmix: float
+    players: Players, batches: Sequence[Batch], means: Means, weight: float, cutmix: float, contours: bool = False
 ) -> dict[str, float]:
     r"""Do one update of each of the two networks: :math:`\ell_s + \lambda \ell_{cps}` (equations 1 to 4).
 
@@ -29,6 +29,7 @@ def cross_pseudo_supervision_step(
         means: how passes and updates are done.
         weight: lambda.
         cutmix: probability of a rectangle.
+        contours: whether the networks have a class for contours, see `hard_labels`.
 
     Returns:
         Numbers of the SN, as of `supervised_step`; second_loss, of the other one on the masks, and the share of
@@ -45,7 +46,8 @@ def cross_pseudo_supervision_step(
         masks = cutmix_masks(batch.unannotated, cutmix, torch.Generator().manual_seed(batch.seed))
         images = mix(batch.unannotated, masks)
         first_labels, second_labels = (
-            mix(label_logits(player.bare, batch.unannotated, means).argmax(dim=1), masks) for player in (sn, second)
+            mix(hard_labels(label_logits(player.bare, batch.unannotated, means), contours), masks)
+            for player in (sn, second)
         )
         losses = []
         for player, labels in ((sn, second_labels), (second, first_labels)):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from flexdan.losses import EN_LOSSES, pseudo_label_loss
 from flexdan.strategies.cutmix import cutmix_masks, mix
 from flexdan.strategies.en_input import EnInput, en_inputs, predicted_maps
-from flexdan.strategies.lesson import Lesson, Source, label_logits, labeller
+from flexdan.strategies.lesson import Lesson, Source, hard_labels, label_logits, labeller
 from flexdan.strategies.step import Batch, Means, Players
 
 
@@ -28,6 +28,7 @@ class EnConfidence:
         cutmix: probability of a rectangle.
         en_input: what the EN sees.
         en_criterion: with which it learns.
+        contours: whether the network has a class for contours, see `hard_labels`.
     """
 
     labels_from: Source = "student"
@@ -35,6 +36,7 @@ class EnConfidence:
     cutmix: float = 0.0
     en_input: EnInput = "concatenate"
     en_criterion: str = "binary_cross_entropy"
+    contours: bool = False
 
     def __call__(self, players: Players, batch: Batch, means: Means, generator: torch.Generator) -> Lesson:
         """Return the lesson of a batch with one strong view."""
@@ -48,6 +50,6 @@ class EnConfidence:
         shares = shares.mean(dim=1)[:, None, None, None] if shares.dim() == 2 else shares  # (M, 1, h, w)
         shares = F.interpolate(shares, size=weak.shape[2:], mode="bilinear")[:, 0]
         masks = cutmix_masks(strong, self.cutmix, generator)
-        labels, counted = mix(logits.argmax(dim=1), masks), mix(shares > self.confidence, masks)
+        labels, counted = mix(hard_labels(logits, self.contours), masks), mix(shares > self.confidence, masks)
         told = {"confident_share": counted.float().mean().item()}
         return Lesson(images=mix(strong, masks), loss=lambda logits: (pseudo_label_loss(logits, labels, counted), told))

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from flexdan.inference import fold_contours
+from flexdan.inference import fold_contours, most_probable
 from flexdan.strategies.step import Batch, Means, Player, Players, check_finite
 
 Source = Literal["average", "student"]
@@ -110,12 +110,19 @@ def label_logits(network: nn.Module, images: Tensor, means: Means) -> Tensor:
         return network(images).float()
 
 
-def confident_labels(logits: Tensor, confidence: float, contours: bool) -> tuple[Tensor, Tensor]:
-    """Return the most probable class of each pixel, and whether it counts.
+def hard_labels(logits: Tensor, contours: bool) -> Tensor:
+    """Return what each pixel most probably shows: labels 0..K-1, (M, H, W), of logits (M, K, H, W).
 
-    A class for contours shares the probability of an object with that of its inside, so that the background would be
-    sure of itself before any object is, and objects would shrink. How sure a pixel is, is therefore asked of the
-    classes alone, and which part of its object it shows, of all.
+    A class for contours, the last of the K, shares the probability of an object with that of its inside, so that the
+    background would win where an object is more probable, and objects would shrink. First comes the class, therefore,
+    then which part of its object a pixel shows.
+    """
+    classes, on_contour = most_probable(logits.softmax(dim=1), contours)
+    return classes.masked_fill(on_contour, logits.shape[1] - 1)
+
+
+def confident_labels(logits: Tensor, confidence: float, contours: bool) -> tuple[Tensor, Tensor]:
+    """Return what each pixel most probably shows, see `hard_labels`, and whether it counts: how sure its class is.
 
     Args:
         logits: (M, K, H, W).
@@ -127,7 +134,7 @@ def confident_labels(logits: Tensor, confidence: float, contours: bool) -> tuple
     """
     probabilities = logits.softmax(dim=1)
     classes = fold_contours(probabilities) if contours else probabilities
-    return probabilities.argmax(dim=1), classes.amax(dim=1) >= confidence
+    return hard_labels(logits, contours), classes.amax(dim=1) >= confidence
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from flexdan.config import UserError
 from flexdan.models.recompute import Segment
 
 MEAN, STD = 127 / 255, 128 / 255  # of the intensities 0..1 that the ImageNet weights were trained with
-EPS, MOMENTUM = 1e-3, 0.01  # of batch norm
+EPS = 1e-3  # of batch norm; the published momentum of 0.01 forgets too slowly for a few hundred updates
 STAGES = (  # repeats, kernel, stride, expansion, channels: table 1 of the paper
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -166,7 +166,7 @@ def _convolution(in_channels: int, out_channels: int, kernel: int = 1, stride: i
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=EPS, momentum=MOMENTUM)
+    return nn.BatchNorm2d(channels, eps=EPS)
 
 
 def _rounded(channels: int, factor: float) -> int:
