@@ -64,7 +64,7 @@ def start_run(parts: TrainingParts, config: RunConfig, data: TrainingData, folde
 
 def load_first_weights(player: Player, config: RunConfig, name: Name) -> None:
     """Load the weights that a network is to start from, where the settings name some."""
-    if run := {"sn": config.init_sn, "en": config.init_en, "second": ""}[name]:
+    if name != "second" and (run := {"sn": config.init_sn, "en": config.init_en}[name]):
         load_initial_weights(player.bare, Path(run), name)
     elif config.sn.encoder_weights == "imagenet" and isinstance(player.bare, EncoderUNet):
         load_imagenet(player.bare.encoder)
