@@ -17,7 +17,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from tables import read, write_tables
 from flexdan.cli.main import main as flexdan
 from flexdan.cli.postprocessing import option_name
 from flexdan.cli.sweeps import open_sweep
-from flexdan.config import PostprocessingConfig, read_postprocessing
+from flexdan.cli.train import differing_settings, saved_settings
+from flexdan.config import PostprocessingConfig, read_postprocessing, typed_settings
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
 from flexdan.data import read_manifest, write_manifest
@@ -75,15 +76,14 @@ class Study:
         write_manifest(path, [replace(one, split=of[one.image.stem]) for one in records])
         return path
 
-    def settings(self, *changes: Mapping[str, Any]) -> list[str]:
-        """Return the settings of the recommended network, and changes above them, as `name=value`."""
-        return in_words(self.definition["settings"], *changes)
+    def settings(self, *changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of the recommended network, and changes above them."""
+        return {name: value for one in (self.definition["settings"], *changes) for name, value in one.items()}
 
 
-def in_words(*settings: Mapping[str, Any]) -> list[str]:
-    """Return settings, later ones above earlier ones, as `name=value`."""
-    merged = {name: value for one in settings for name, value in one.items()}
-    return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in merged.items()]
+def in_words(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as `name=value`."""
+    return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
 
 
 def say(*words: str) -> None:
@@ -129,6 +129,8 @@ def everything(study: Study) -> None:
         run = study.folder / "everything" / str(seed)
         _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], LAST_EPOCH))
         figures = _evaluate(run, "test", ["--tta", *_options(found[0])])
+        if figures["postprocessing"]["settings"] != asdict(found[0]):
+            sys.exit(f"{run} was measured with another post-processing: remove its folder `evaluation`")
         rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
     _write_record(f"{study.name}_everything", rows)
 
@@ -156,7 +158,7 @@ def prove(study: Study) -> None:
                 *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
                 *("--counts", ",".join(map(str, plan["counts"])), "--strategies", ",".join(plan["strategies"])),
                 *("--seeds", str(plan["seeds"]), f"--evaluate={plan['evaluate']}"),
-                *("--set", *in_words(plan["settings"], LAST_EPOCH)),
+                *("--set", *in_words(plan["settings"] | LAST_EPOCH)),
             )
         finally:
             _record_proof(study, network, folder)
@@ -195,15 +197,17 @@ def _record_proof(study: Study, network: str, folder: Path) -> None:
     _write_record(f"{study.name}_prove_differences", differences, network)
 
 
-def _train(run: Path, settings: Sequence[str]) -> None:
+def _train(run: Path, settings: Mapping[str, Any]) -> None:
     """Train, go on with what was stopped, or do nothing if it is done."""
     record = run / "record.jsonl"
+    if record.is_file() and (others := differing_settings(saved_settings(run), typed_settings(settings), free=())):
+        sys.exit(f"{run} was trained with another {others[0]}: name another folder, or remove it")
     if record.is_file() and read_record(record)[-1]["event"] == "end":
         return
     if (run / "last.ckpt").is_file():
         say("train", "--resume", str(run))
     else:
-        say("train", "-o", str(run), "--force", *(f"--{one}" for one in settings))
+        say("train", "-o", str(run), "--force", *(f"--{one}" for one in in_words(settings)))
 
 
 def _evaluate(run: Path, split: str, words: Sequence[str], weights: str = "best") -> dict[str, Any]:
