@@ -242,7 +242,7 @@ def test_other_losses_of_an_en_that_judges_patches(discs, tmp_path, capsys, crit
         settings(discs, en_criterion="hinge", adversarial__label_smoothing=0.1)
 
 
-@pytest.mark.parametrize(("en_input", "channels"), [("concatenate", 3 + 2), ("mask", 3 * 2)])
+@pytest.mark.parametrize(("en_input", "channels"), [("concatenate", 3 + 2), ("mask", 3 * 2), ("map", 2)])
 def test_more_than_two_classes(discs, tmp_path, en_input, channels):
     manifest = discs.parent / "three.csv"
     manifest.write_text(discs.read_text().replace("binary", "0=0 1=1 255=2"))

@@ -25,10 +25,11 @@ def test_concatenated_and_masked_inputs():
     maps = torch.tensor([[[[0.5, 1.0]], [[0.0, 0.25]]]])
     joined, masked = en_inputs(images, maps, "concatenate"), en_inputs(images, maps, "mask")
     assert joined.tolist() == [[[[1, -2]], [[3, 4]], [[0.5, 1]], [[0, 0.25]]]]
+    assert torch.equal(en_inputs(images, maps, "map"), maps)
     assert masked.tolist() == [[[[0.5, -2]], [[1.5, 4]], [[0, -0.5]], [[0, 1]]]]  # the image under the first map first
 
 
-@pytest.mark.parametrize("en_input", ["concatenate", "mask"])
+@pytest.mark.parametrize("en_input", ["concatenate", "mask", "map"])
 @pytest.mark.parametrize(("channels", "classes"), [(3, 2), (1, 2), (5, 4)])
 def test_the_number_of_channels_is_known_beforehand(en_input, channels, classes):
     inputs = en_inputs(torch.zeros(2, channels, 4, 4), torch.zeros(2, classes - 1, 4, 4), en_input)

@@ -23,8 +23,8 @@ class AdversarialConfig:
             against the EN, as in the paper; joint: one update of the SN after the EN's, from both terms, as recorded,
             where sigma counts fully also with adam.
         en_input: what the EN sees; concatenate: the image and the foreground probabilities as further channels; mask:
-            the image multiplied by the foreground probability. With more than two classes each foreground class has a
-            channel, or a masked image, of its own.
+            the image multiplied by the foreground probability; map: the probabilities without the image (Hung et al.
+            2018). With more than two classes each foreground class has a channel, or a masked image, of its own.
         en_annotated: what counts as annotated for the EN; prediction: the SN's result on an annotated image, as in the
             paper; ground_truth: its mask, as recorded, which the EN tells apart without effort.
         unannotated_source: split: unannotated images, from a loader of their own; half_batch: half of each annotated
@@ -46,7 +46,7 @@ class AdversarialConfig:
     sigma_iterations: int = 30000
     gan_start_epoch: int = 1
     sn_update: Literal["separate", "joint"] = "separate"
-    en_input: Literal["concatenate", "mask"] = "concatenate"
+    en_input: Literal["concatenate", "mask", "map"] = "concatenate"
     en_annotated: Literal["prediction", "ground_truth"] = "prediction"
     unannotated_source: Literal["split", "half_batch"] = "split"
     sigma_in_en_loss: bool = False

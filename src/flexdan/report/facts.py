@@ -13,6 +13,7 @@ NONE = "-"
 _SEEN = {
     "concatenate": "sees the image and the foreground probabilities",
     "mask": "sees the image multiplied by the foreground probability",
+    "map": "sees the foreground probabilities",
 }
 _VARIANTS = ("sn_update", "en_annotated", "sigma_in_en_loss", "en_steps", "label_smoothing", "freeze")
 

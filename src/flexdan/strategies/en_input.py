@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from flexdan.config import IGNORE
 
-EnInput = Literal["concatenate", "mask"]
+EnInput = Literal["concatenate", "mask", "map"]
 
 
 def predicted_maps(logits: Tensor) -> Tensor:
@@ -28,8 +28,10 @@ def en_inputs(images: Tensor, maps: Tensor, en_input: EnInput) -> Tensor:
     Returns:
         concatenate: (N, C + K - 1, H, W), the paper's. mask: (N, C * (K - 1), H, W), the image multiplied by each map,
         as in experiment 8 of the log; normalised images are 0 at the mean intensity, so that what a map takes away
-        becomes that.
+        becomes that. map: the maps alone, (N, K - 1, H, W), as Hung et al. (BMVC 2018) have it.
     """
+    if en_input == "map":
+        return maps.to(images)
     if en_input == "concatenate":
         return torch.cat([images, maps.to(images)], dim=1)
     return (images[:, None] * maps.to(images)[:, :, None]).flatten(1, 2)
@@ -38,4 +40,4 @@ def en_inputs(images: Tensor, maps: Tensor, en_input: EnInput) -> Tensor:
 def en_input_channels(image_channels: int, num_classes: int, en_input: EnInput) -> int:
     """Return the channels of `en_inputs` for images of C channels and K classes."""
     maps = num_classes - 1
-    return image_channels + maps if en_input == "concatenate" else image_channels * maps
+    return {"concatenate": image_channels + maps, "mask": image_channels * maps, "map": maps}[en_input]
