@@ -154,7 +154,11 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
 
     found, told = config("--seed", "3", "--data.annotated", "2", "--training.device", "cpu")
     assert told
-    assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 3, 3)
+    assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 1, 3)
+    assert (found.strategy, found.training.num_epochs) == (
+        "self_training",
+        40,
+    )  # the discs are small, and most lack masks
     assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (384 * 576, 2, 0.04)
     for default in ("--sn.model_type=ConcatenationFCN", "--num_epochs=30"):  # said, though it is the default
         assert not config(default)[1]

@@ -5,11 +5,20 @@ from flexdan.config import config_from_mapping, recommended_settings, says_nothi
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_recommended_settings_are_valid_for_any_images(machine, channels):
-    settings = recommended_settings(machine, channels)
-    assert config_from_mapping(settings)[0].sn.model_type == "EncoderUNet"
+@pytest.mark.parametrize("unannotated", [False, True])
+def test_recommended_settings_are_valid_for_any_images(machine, channels, unannotated):
+    settings = recommended_settings(machine, channels, diameter=70.0, unannotated=unannotated)
+    config = config_from_mapping(settings)[0]
+    assert config.sn.model_type == "EncoderUNet"
+    assert config.strategy == ("self_training" if unannotated else "supervised")
+    assert config.training.num_epochs / config.generations == {"cpu": 20, "gpu": 40}[machine]
     of_colour = {"augmentation.saturation", "augmentation.hue", "augmentation.stain_jitter"} & set(settings)
     assert bool(of_colour) == (channels == 3)
+
+
+@pytest.mark.parametrize(("diameter", "width"), [(0.0, 1), (15.0, 1), (50.0, 2), (70.0, 3), (400.0, 3)])
+def test_contours_are_narrow_where_objects_are_small(diameter, width):
+    assert recommended_settings("cpu", 3, diameter, unannotated=False)["sn.contour_width"] == width
 
 
 @pytest.mark.parametrize(

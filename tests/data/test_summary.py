@@ -1,5 +1,6 @@
 """The numbers of a manifest."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from flexdan.data import ImageRecord, MaskValues, write_image
 from flexdan.data.importing import untracked
-from flexdan.data.summary import count_objects, summarize
+from flexdan.data.summary import count_objects, summarize, typical_diameter
 
 
 def make_record(folder: Path, name: str, values: list[list[int]], **changes) -> ImageRecord:
@@ -48,6 +49,18 @@ def test_a_split_in_numbers(tmp_path):
     assert val.foreground == 0.5  # of the pixels that count
     assert (val.objects, val.values, val.groups) == (1, (0, 128, 255), 0)
     assert (none.split, none.foreground, none.objects, none.values) == ("", None, None, ())
+
+
+def test_the_typical_diameter_is_that_of_a_disc_at_the_reduced_size(tmp_path):
+    """Objects of 1, 4 and 16 pixels; the second image has 64 pixels, and 16 of them are left: half of each diameter."""
+    records = [
+        make_record(tmp_path, "a", [[0, 1, 0, 3, 3], [0, 0, 0, 3, 3]]),
+        make_record(tmp_path, "b", [[5] * 4 + [0] * 4] * 4 + [[0] * 8] * 4),
+    ]
+    disc = 2 / math.pi**0.5
+    assert typical_diameter(records[:1], 64) == pytest.approx(1.5 * disc)
+    assert typical_diameter(records, 16) == pytest.approx(2 * disc)
+    assert typical_diameter([make_record(tmp_path, "c", [[0, 0]])], 64) == 0
 
 
 def test_masks_of_unannotated_images_are_not_opened_and_broken_ones_are_counted(tmp_path):

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 from flexdan.cli.parser import describe
 from flexdan.config import (
+    RECOMMENDED_PIXELS,
     RunConfig,
     UserError,
     add_settings,
@@ -113,11 +114,18 @@ def _recommended(config: RunConfig) -> dict[str, Any]:
     """Return what the studies found best for this machine and the images of a configuration."""
     import torch
 
-    from flexdan.data import read_manifest
+    from flexdan.data.summary import typical_diameter
+    from flexdan.engine.setup import gather_data
 
-    channels = [one.channels for one in read_manifest(config.data.manifest)]
+    data = gather_data(config)
+    channels = [one.channels for one in data.annotated]
     gpu = config.training.device == "auto" and torch.accelerator.current_accelerator(check_available=True) is not None
-    return recommended_settings("gpu" if gpu else "cpu", max(set(channels), key=channels.count, default=3))
+    return recommended_settings(
+        "gpu" if gpu else "cpu",
+        channels=max(set(channels), key=channels.count),
+        diameter=typical_diameter(data.annotated, RECOMMENDED_PIXELS),
+        unannotated=bool(data.unannotated),
+    )
 
 
 def _tell_recommended(settings: Mapping[str, Any]) -> None:

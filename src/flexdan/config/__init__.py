@@ -19,7 +19,7 @@ from flexdan.config.postprocessing import (
     usual_postprocessing,
     write_postprocessing,
 )
-from flexdan.config.recommended import recommended_settings, says_nothing_but_data
+from flexdan.config.recommended import RECOMMENDED_PIXELS, recommended_settings, says_nothing_but_data
 from flexdan.config.run import (
     RunConfig,
     changed_settings,
@@ -37,6 +37,7 @@ from flexdan.config.unannotated import UnannotatedConfig
 __all__ = [
     "IGNORE",
     "METRICS",
+    "RECOMMENDED_PIXELS",
     "STRONG_VIEWS",
     "AdversarialConfig",
     "AugmentationConfig",

@@ -1,5 +1,6 @@
 """What a manifest holds, in numbers: images, groups, sizes, and what its masks say."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,31 @@ def count_objects(values: np.ndarray, meaning: MaskValues, classes: np.ndarray) 
 
     present = [kind for kind in np.unique(classes).tolist() if kind not in (0, IGNORE)]
     return sum(int(ndimage.label(classes == kind, np.ones((3, 3)))[1]) for kind in present)  # type: ignore[index]
+
+
+def typical_diameter(records: Sequence[ImageRecord], max_pixels: int, sample: int = 20) -> float:
+    """Return the median diameter of objects, each as a disc of its area, in pixels of images that have been reduced.
+
+    Args:
+        records: annotated images.
+        max_pixels: of an image; larger ones are reduced to that.
+        sample: so many images are looked at, the first ones.
+
+    Returns:
+        The diameter; 0 without an object.
+
+    Raises:
+        UserError: if a mask cannot be read.
+    """
+    found: list[float] = []
+    for record in records[:sample]:
+        assert record.mask is not None
+        values, meaning = read_mask(record.mask), MaskValues.parse(record.mask_values)
+        objects = meaning.to_objects(values, meaning.to_classes(values, str(record.mask)))
+        areas = np.unique(objects[objects != 0], return_counts=True)[1]
+        scale = min(1.0, math.sqrt(max_pixels / objects.size))
+        found += (scale * 2 * np.sqrt(areas / math.pi)).tolist()
+    return float(np.median(found)) if found else 0.0
 
 
 def _summarize_split(split: str, records: Sequence[ImageRecord], track: Track) -> SplitSummary:
