@@ -13,15 +13,16 @@ class UnannotatedConfig:
     Args:
         weight: weight of their term in the SN's loss; auto: 1, but 1.5 for cross_pseudo_supervision, 0.1 for
             en_confidence and 0.001 for entropy_minimisation, as in their papers.
-        ramp_up: share of the updates over which the weight rises from almost 0, as exp(-5 (1 - t)^2) (Laine and Aila
-            2017); 0: the full weight from the start.
-        labels_from: who labels unannotated images; average: the average of the weights (training.weight_averaging),
-            the only one for mean_teacher; student: the SN itself, as in the papers of the others.
+        ramp_up: share of the updates (self_training: of a generation's) over which the weight rises from almost 0, as
+            exp(-5 (1 - t)^2) (Laine and Aila 2017); 0: the full weight from the start.
+        labels_from: fixmatch, unimatch and dan+en_confidence: who labels unannotated images; average: the average of
+            the weights (training.weight_averaging), the only one for mean_teacher; student: the SN itself, as in their
+            papers.
         confidence: a pixel counts where its label has at least this probability; fixmatch and unimatch.
         en_confidence: dan+en_confidence: a pixel counts where the EN's score, as a share, is above this (Hung et al.
             2018): where it would take the SN's result for one on an annotated image.
         cutmix: probability that a rectangle of half its area is pasted into an image from another one of the batch,
-            into its labels alike (French et al. 2020); 0 is off.
+            into its labels alike (French et al. 2020); 0 is off; entropy_minimisation has none.
         feature_dropout: unimatch: share of the channels of the encoder's maps that are left out in one of its three
             views.
         uncertainty_passes: mean_teacher: passes of the teacher over images with noise, by which pixels that it is
@@ -31,8 +32,8 @@ class UnannotatedConfig:
         generations: self_training: how many trainings follow each other, each from the initial weights, of equal length
             and with a learning-rate schedule of its own; all but the first learn from labels that the network of the
             one before gives. The updates of all of them together are those of the training.
-        strong_brightness: the image that the SN sees has other colours than the one that is labelled; brightness is
-            multiplied by a factor from 1 +- this.
+        strong_brightness: the image that the SN sees has other colours than the one that is labelled, except for
+            cross_pseudo_supervision and entropy_minimisation; brightness is multiplied by a factor from 1 +- this.
         strong_contrast: contrast is, alike.
         strong_saturation: saturation is, alike; of RGB images only.
         strong_hue: the hue is turned by up to this share of the colour circle; of RGB images only.
