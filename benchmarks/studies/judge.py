@@ -2,10 +2,10 @@
 
     python benchmarks/studies/judge.py RUN [RUN ...]
 
-For each run, over its training images whose annotation `data.annotated` withheld (it is opened here, and only here): the
-rank correlation (Spearman) of the EN's score, 1 where it takes the SN's result for one on an annotated image, with the
-SN's mean confidence, and with the Dice of its result; and the mean score on annotated images and on the others. It needs
-two classes.
+For each run, over its training images whose annotation `data.annotated` withheld (it is opened here only): the rank
+correlation (Spearman) of the EN's score, 1 where it takes the SN's result for one on an annotated image, with the
+SN's mean confidence, and with the Dice of its result; and the mean score on annotated images and on the others. It
+needs two classes.
 """
 
 import argparse
