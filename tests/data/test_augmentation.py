@@ -128,6 +128,36 @@ def test_the_shift_comes_after_the_turn():
     assert torch.equal(labels[0, 2:], targets.rot90(1, (-2, -1))[0, :6])
 
 
+def test_bends_move_what_is_between_points_with_them():
+    """All points alike shift the image, whatever its sides; one alone leaves the corners and moves most itself."""
+    images, targets = torch.rand(1, 3, 16, 24, generator=generator()), torch.arange(16 * 24).reshape(1, 16, 24)
+    still = torch.zeros(1), torch.ones(1), None
+    alike = torch.tensor([0.25, 0.125])[None, :, None, None].expand(
+        1, 2, 3, 3
+    )  # of 16 pixels: 4 from below, 2 from right
+    moved, labels = rotate_and_scale(images, targets, *still, alike)
+    assert torch.equal(labels[0, :12, :22], targets[0, 4:, 2:])
+    torch.testing.assert_close(moved[0, :, :12, :22], images[0, :, 4:, 2:], atol=1e-4, rtol=0)
+    one = torch.zeros(1, 2, 3, 3)
+    one[0, 1, 1, 1] = 0.25
+    _, labels = rotate_and_scale(images, targets, *still, one)
+    distance = (labels[0] % 24 - torch.arange(24)).abs()
+    assert distance[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [0, 0, 0, 0]
+    assert distance.max() == distance[7:9, 11:13].min() == 4
+    assert torch.equal(labels[0] // 24, targets[0] // 24)
+
+
+def test_elastic_bends_by_the_strength_that_is_asked_for():
+    images, targets = (
+        torch.zeros(400, 3, 40, 40, dtype=torch.uint8),
+        torch.arange(1600).reshape(1, 40, 40).repeat(400, 1, 1),
+    )
+    _, labels = Augmentation(elastic=0.1)(images, targets, generator())
+    centre = (labels[:, 20, 20] // 40 - 20).float()  # rows, to half a pixel
+    assert centre.std().item() == pytest.approx(4, rel=0.12)
+    assert abs(centre.mean().item()) < 0.7
+
+
 def test_a_shift_alone_leaves_angle_and_scale():
     images, targets = batch(40, 12, 16)
     _, labels = Augmentation(shift=0.4)(images, targets, generator())

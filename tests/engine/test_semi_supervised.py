@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from flexdan.config import UserError, config_from_mapping
+from flexdan.config import IGNORE, UserError, config_from_mapping
 from flexdan.config.errors import CannotResumeError
 from flexdan.config.record import NUMBERS_THAT_VARY
 from flexdan.data.contours import CONTOUR
 from flexdan.data.tensors import to_tensor
 from flexdan.engine import count_all_parameters, epoch, load_run, read_record, train
 from flexdan.engine.epoch import train_epoch
-from flexdan.engine.loaders import batches_per_epoch
-from flexdan.engine.setup import build_parts, gather_data, resolve_config
+from flexdan.engine.generations import best_judged
+from flexdan.engine.loaders import batches_per_epoch, make_dataset
+from flexdan.engine.setup import build_en, build_parts, gather_data, resolve_config
 from flexdan.engine.start import start_run
 
 SMALL = {
@@ -78,6 +79,7 @@ RESUMED = {
         "en__output": "pixel",
         "en_criterion": "least_squares",
     },
+    "dan+self_training": {"training__num_epochs": 4, "en__model_type": "PatchEN"},
     "supervised": {"training__weight_averaging": "swa", "training__swa_start": 0.5},
 }
 
@@ -296,6 +298,56 @@ def test_labels_of_a_network_with_contours_are_marked_as_masks_are(discs, tmp_pa
     assert found == {0, 1, 1 + CONTOUR}
 
 
+def test_the_en_chooses_the_labels_of_the_next_generation(discs, tmp_path, capsys):
+    """They are those of an equal training of `dan` where its EN, asked anew, gives the higher scores."""
+    more = {"en__model_type": "PatchEN", "adversarial__en_input": "map", "training__updates_per_epoch": 10}
+    more |= {"adversarial__en_lr": 0.02, "scheduler__scheduler_type": "none", "training__precision": "fp32"}
+    train(settings(discs, strategy="dan+self_training", training__num_epochs=2, unannotated__en_share=0.6, **more),
+          tmp_path / "run")  # fmt: skip
+    train(settings(discs, strategy="dan", training__num_epochs=1, adversarial__sn_update="joint", **more),
+          tmp_path / "dan")  # fmt: skip
+    teacher = load_run(tmp_path / "dan", "last")
+    en = build_en(teacher.config)
+    en.load_state_dict(checkpoint(tmp_path / "dan")["en"])
+    data = gather_data(teacher.config)
+    images = [make_dataset(teacher.config, [record], 0)[0][0] for record in data.unannotated]
+    scores, classes = [], []
+    for pixels in images:
+        image = to_tensor(pixels[None].numpy()[0], teacher.config.data.mean, teacher.config.data.std)
+        with torch.inference_mode():
+            flipped = [teacher.network(image.flip(axes)).softmax(1).flip(axes) for axes in ((), (2,), (3,), (2, 3))]
+            mean = torch.stack(flipped).mean(0)
+            share = torch.sigmoid(en.eval()(mean[:, 1:]))
+        scores.append(torch.nn.functional.interpolate(share, image.shape[2:], mode="bilinear")[0, 0])
+        classes.append(mean[0].argmax(0))
+    scores, classes = torch.stack(scores), torch.stack(classes)
+    with np.load(tmp_path / "run" / "pseudo_labels.npz") as content:
+        kept = torch.from_numpy(np.stack([content[name] for name in content.files]))
+    assert (kept != IGNORE).float().mean().item() == pytest.approx(0.6, abs=0.01)
+    assert (
+        (scores >= scores.quantile(0.4)) == (kept != IGNORE)
+    ).float().mean() > 0.99
+    assert (classes == kept)[kept != IGNORE].float().mean() > 0.99
+    assert "of epoch 1 where the EN's score is highest (60% of the pixels), " in capsys.readouterr().out
+
+
+def test_an_en_that_has_not_taken_part_chooses_nothing(discs, tmp_path):
+    config = settings(discs, strategy="dan+self_training", training__num_epochs=2, en__model_type="PatchEN",
+                      gan_start_epoch=2)  # fmt: skip
+    train(config, tmp_path)
+    with np.load(tmp_path / "pseudo_labels.npz") as content:
+        assert not any((content[name] == IGNORE).any() for name in content.files)
+
+
+def test_best_judged_labels_by_hand():
+    labels = [np.array([[0, 1], [1, 0]], np.uint8), np.array([[1, 1]], np.uint8)]
+    scores = [np.array([[0.1, 0.9], [0.5, 0.5]]), np.array([[0.2, 0.7]])]
+    half = best_judged(labels, scores, 0.5)  # the limit is 0.5, which two pixels have
+    assert [one.tolist() for one in half] == [[[IGNORE, 1], [1, 0]], [[IGNORE, 1]]]
+    assert [one.tolist() for one in best_judged(labels, scores, 1.0)] == [one.tolist() for one in labels]
+    assert [one.dtype for one in half] == [np.uint8, np.uint8]
+
+
 def test_a_run_whose_labels_are_lost_is_not_resumed(discs, tmp_path):
     config = settings(discs, strategy="self_training", training__num_epochs=4)
     stopped = []
@@ -318,6 +370,11 @@ def _stop_after(row, number):
         ({"training__num_epochs": 5}, "num_epochs is 5, which 2 generations of equal length cannot share: say 6"),
         ({"training__early_stopping_patience": 3}, "early_stopping_patience is 3.*say 0"),
         ({"unannotated__generations": 1}, "generations is 1: it must be 2 or more"),
+        (
+            {"strategy": "dan+self_training", "data__crop": True, "data__image_size": [16, 16]},
+            "crop is true.*say false",
+        ),
+        ({"unannotated__en_share": 0}, "en_share is 0.0: it must be above 0, and 1 at most"),
     ],
 )
 def test_generations_that_cannot_be(discs, more, message):

@@ -110,6 +110,7 @@ def real_peak(config) -> int:
         {"strategy": "entropy_minimisation"},
         {"strategy": "self_training", "training__num_epochs": 2},
         {"strategy": "batch_norm_only"},
+        {"strategy": "dan+self_training", "training__num_epochs": 2},
         {"strategy": "dan+fixmatch"},
         {"strategy": "dan+en_confidence", "en__model_type": "PatchEN", "adversarial__en_criterion": "hinge"},
     ],

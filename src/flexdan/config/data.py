@@ -94,6 +94,9 @@ class AugmentationConfig:
         scale: enlarge or shrink by a factor from this range, drawn on a logarithmic scale; 1 1 is off.
         rotation: turn by an angle up to so many degrees either way.
         shift: move down or up, and right or left, by up to this share of height and width; 0 is off.
+        elastic: bend the image: the points of a coarse grid, three by three, move at random, and what is between with
+            them (Ronneberger et al. 2015, section 3.1); the standard deviation of each coordinate is this share of the
+            shorter side, theirs about 0.02; 0 is off.
         stain_jitter: strength of the stain jitter of H&E images: each stain's density is multiplied by 1 +- and shifted
             by +- this (Tellez et al. 2018, "Whole-slide mitosis detection", section III-C); needs 3 channels; 0 is off.
         brightness: intensities are multiplied by a factor from 1 +- this; 0 is off, as for all that follow.
@@ -110,6 +113,7 @@ class AugmentationConfig:
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0
     shift: float = 0.0
+    elastic: float = 0.0
     stain_jitter: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -123,7 +127,7 @@ class AugmentationConfig:
             raise UserError(f"augmentation.scale is {list(self.scale)}: it must be two factors, 0 < low <= high")
         if not 0 <= self.rotation <= 180:
             raise UserError(f"augmentation.rotation is {self.rotation}: it must be 0 to 180 degrees")
-        for name in ("shift", "stain_jitter"):
+        for name in ("shift", "elastic", "stain_jitter"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"augmentation.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         for name in ("brightness", "contrast", "saturation", "blur"):

@@ -159,6 +159,11 @@ class RunConfig:
                 f"adversarial.unannotated_source is half_batch, but strategy is {self.strategy}, which needs "
                 "unannotated images: say split"
             )
+        if self.strategy == "dan+self_training" and self.data.crop:
+            raise UserError(
+                f"data.crop is true, but strategy is {self.strategy}, whose EN judges the labels of images as a whole: "
+                "say false, or take the strategy self_training"
+            )
 
     def _check_en_batch(self):
         half_batch = self.adversarial.unannotated_source == "half_batch"

@@ -17,6 +17,7 @@ Strategy = Literal[
     "dan+unimatch",
     "dan+en_confidence",
     "dan+entropy_minimisation",
+    "dan+self_training",
 ]
 # What learns from strong views of each unannotated image, and from how many.
 STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2, "en_confidence": 1, "self_training": 1}

@@ -21,6 +21,8 @@ class UnannotatedConfig:
         confidence: a pixel counts where its label has at least this probability; fixmatch and unimatch.
         en_confidence: dan+en_confidence: a pixel counts where the EN's score, as a share, is above this (Hung et al.
             2018): where it would take the SN's result for one on an annotated image.
+        en_share: dan+self_training: share of the pixels of all unannotated images whose labels count: those where the
+            EN's score is highest, after each generation; 1: all of them.
         cutmix: probability that a rectangle of half its area is pasted into an image from another one of the batch,
             into its labels alike (French et al. 2020); 0 is off; entropy_minimisation has none.
         feature_dropout: unimatch: share of the channels of the encoder's maps that are left out in one of its three
@@ -45,6 +47,7 @@ class UnannotatedConfig:
     labels_from: Literal["average", "student"] = "average"
     confidence: float = 0.95
     en_confidence: float = 0.2
+    en_share: float = 0.8
     cutmix: float = 0.5
     feature_dropout: float = 0.5
     uncertainty_passes: int = 0
@@ -70,6 +73,8 @@ class UnannotatedConfig:
         for name in ("confidence", "en_confidence", "feature_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"unannotated.{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        if not 0 < self.en_share <= 1:
+            raise UserError(f"unannotated.en_share is {self.en_share}: it must be above 0, and 1 at most")
         if self.generations < 2:
             raise UserError(
                 f"unannotated.generations is {self.generations}: it must be 2 or more, a teacher and a student"

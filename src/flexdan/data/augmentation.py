@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from flexdan.data.color import ColorJitter
 
+ELASTIC_POINTS = 3  # of the grid that bends an image, in each direction
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -20,6 +22,7 @@ class Augmentation:
     scale: tuple[float, float] = (1.0, 1.0)
     rotation: float = 0.0
     shift: float = 0.0
+    elastic: float = 0.0
     stain_jitter: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -48,15 +51,17 @@ class Augmentation:
             images, targets = _quarter_turns(images, targets, generator)
         intensities = images.float() / 255
         turned = self.rotation > 0 or self.scale != (1.0, 1.0)
-        if turned or self.shift > 0:
-            angles, factors, shifts = torch.zeros(count), torch.ones(count), None
+        if turned or self.shift > 0 or self.elastic > 0:
+            angles, factors, shifts, bends = torch.zeros(count), torch.ones(count), None, None
             if turned:
                 angles = (2 * torch.rand(count, generator=generator) - 1) * math.radians(self.rotation)
                 low, high = (math.log(factor) for factor in self.scale)
                 factors = torch.exp(low + (high - low) * torch.rand(count, generator=generator))
             if self.shift > 0:
                 shifts = self.shift * (2 * torch.rand(count, 2, generator=generator) - 1)
-            intensities, targets = rotate_and_scale(intensities, targets, angles, factors, shifts)
+            if self.elastic > 0:
+                bends = self.elastic * torch.randn(count, 2, ELASTIC_POINTS, ELASTIC_POINTS, generator=generator)
+            intensities, targets = rotate_and_scale(intensities, targets, angles, factors, shifts, bends)
         if self.stain_jitter > 0:
             factors = 1 + self.stain_jitter * (2 * torch.rand(count, 3, generator=generator) - 1)
             shifts = self.stain_jitter * (2 * torch.rand(count, 3, generator=generator) - 1)
@@ -77,9 +82,14 @@ class Augmentation:
 
 
 def rotate_and_scale(
-    images: Tensor, targets: Tensor, angles: Tensor, factors: Tensor, shifts: Tensor | None = None
+    images: Tensor,
+    targets: Tensor,
+    angles: Tensor,
+    factors: Tensor,
+    shifts: Tensor | None = None,
+    bends: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Turn about the centre, enlarge, and then shift; mirrored at the border.
+    """Bend, turn about the centre, enlarge, and then shift; mirrored at the border.
 
     Images are interpolated bilinearly, targets by nearest neighbour.
 
@@ -89,6 +99,8 @@ def rotate_and_scale(
         angles: (N,) radians, counter-clockwise as seen on the screen.
         factors: (N,), above 1 enlarges.
         shifts: (N, 2), downwards and to the right, as shares of height and width; None: not at all.
+        bends: (N, 2, points, points), downwards and to the right, as shares of the shorter side: from where beside
+            itself comes what shows at each point of a grid over the image; bicubic between them; None: not at all.
     """
     height, width = images.shape[-2:]
     cos, sin = torch.cos(angles) / factors, torch.sin(angles) / factors
@@ -99,6 +111,10 @@ def rotate_and_scale(
         rows = [(*row[:2], -(row[0] * right + row[1] * down)) for row in rows]
     theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1).to(images)  # (N, 2, 3)
     grid = F.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
+    if bends is not None:
+        moves = F.interpolate(bends.to(images), (height, width), mode="bicubic", align_corners=True)  # (N, 2, H, W)
+        sides = torch.tensor([width, height]).to(images)
+        grid = grid + moves.flip(1).movedim(1, -1) * 2 * min(height, width) / sides
     moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     labels = F.grid_sample(
         targets[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False

@@ -1,23 +1,26 @@
 """Generations of a self-training: labels from the network so far, and a new beginning with them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from flexdan.config import RunConfig, network_shape
+from flexdan.config import IGNORE, RunConfig, network_shape
 from flexdan.config.errors import CannotResumeError
 from flexdan.config.files import atomic_path
 from flexdan.data.contours import CONTOUR
 from flexdan.data.dataset import SegmentationDataset
+from flexdan.data.tensors import to_tensor
 from flexdan.engine.optimizers import build_optimizer, build_scheduler
 from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts, build_network
 from flexdan.engine.start import load_first_weights
 from flexdan.inference import most_probable, predict_image
-from flexdan.strategies import Player
+from flexdan.strategies import Player, en_inputs, en_takes_part, evaluating, pixel_shares
 
 LABELS = "pseudo_labels.npz"
 
@@ -52,12 +55,14 @@ def enter_generation(
             dataset.label(_read_labels(folder / LABELS, len(dataset)))
         return parts
     number = config.generation_at(epoch) + 1
-    labels = label_images(parts, config, dataset, progress)
+    labels = label_images(parts, config, dataset, epoch - 1, progress)
     dataset.label(labels)
-    shares = [float((one != 0).mean()) for one in labels]
+    counted = np.mean([(one != IGNORE).mean() for one in labels])
+    foreground = np.mean([((one != 0) & (one != IGNORE)).mean() for one in labels]) / counted
+    chosen = f" where the EN's score is highest ({counted:.0%} of the pixels)" * bool(counted < 1)
     progress.say(
         f"generation {number} of {config.generations} starts anew: {len(labels)} unannotated images have labels by the "
-        f"network of epoch {epoch - 1}, {np.mean(shares):.0%} of them foreground, in {folder / LABELS}"
+        f"network of epoch {epoch - 1}{chosen}, {foreground:.0%} of them foreground, in {folder / LABELS}"
     )
     if parts.accelerator.is_main_process:
         with atomic_path(folder / LABELS) as temporary, temporary.open("wb") as file:
@@ -66,16 +71,27 @@ def enter_generation(
 
 
 def label_images(
-    parts: TrainingParts, config: RunConfig, dataset: SegmentationDataset, progress: TrainingProgress
+    parts: TrainingParts, config: RunConfig, dataset: SegmentationDataset, epoch: int, progress: TrainingProgress
 ) -> list[np.ndarray]:
     """Return the most probable class of every pixel, mean over flips, by the network that would be kept now.
 
+    Where an EN has taken part, it judges these results, and `unannotated.en_share` of all pixels, those with its
+    highest scores, keep their labels.
+
+    Args:
+        parts: of the training.
+        config: resolved.
+        dataset: of the unannotated images.
+        epoch: the last one.
+        progress: shows how far it is.
+
     Returns:
         uint8 (h, w) for each image of the dataset, at its size there; where the network has a class for contours, those
-        are marked as `mark_contours` does it.
+        are marked as `mark_contours` does it; `IGNORE` where a label does not count.
     """
     _, _, size = network_shape(config)
-    found = []
+    en = parts.players.en if en_takes_part(config, epoch) else None
+    found, scores = [], []
     for index in progress.track(range(len(dataset)), "labelling unannotated images"):
         pixels, _ = dataset[index]
         probabilities = predict_image(
@@ -91,7 +107,37 @@ def label_images(
             autocast=parts.means.autocast,
         )
         found.append(_classes(probabilities, config.sn.contour_width > 0))
-    return found
+        if en is not None:
+            scores.append(_en_scores(parts, en.bare, config, pixels, probabilities))
+    return best_judged(found, scores, config.unannotated.en_share) if scores else found
+
+
+def best_judged(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], share: float) -> list[np.ndarray]:
+    """Keep labels where scores are highest.
+
+    Args:
+        labels: uint8 (h, w) of each image.
+        scores: float (h, w) of each.
+        share: of the pixels of all images together, which keep their labels; those with equal scores alike.
+
+    Returns:
+        the labels, `IGNORE` elsewhere.
+    """
+    limit = np.quantile(np.concatenate([one.ravel() for one in scores]), 1 - share, method="lower")
+    return [np.where(judged >= limit, one, np.uint8(IGNORE)) for one, judged in zip(labels, scores, strict=True)]
+
+
+@torch.no_grad()
+def _en_scores(
+    parts: TrainingParts, en: nn.Module, config: RunConfig, pixels: Tensor, probabilities: np.ndarray
+) -> np.ndarray:
+    """Return for each pixel (h, w), 0..1, how much the EN takes a result (K, h, w) for one on an annotated image."""
+    image = to_tensor(pixels, config.data.mean, config.data.std)
+    maps = torch.from_numpy(probabilities[None, 1:])
+    inputs = en_inputs(image, maps, config.adversarial.en_input).to(parts.accelerator.device)
+    with evaluating(en), parts.means.autocast():
+        scores = en(inputs).float()
+    return pixel_shares(scores, config.adversarial.en_criterion, image.shape[2:])[0].cpu().numpy()
 
 
 def _classes(probabilities: np.ndarray, contours: bool) -> np.ndarray:

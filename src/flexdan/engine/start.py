@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import RunConfig, network_shape, term_of, to_yaml
+from flexdan.config import RunConfig, has_en, network_shape, term_of, to_yaml
 from flexdan.config.errors import CannotResumeError
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
@@ -204,7 +204,8 @@ def _describe_term(config: RunConfig, unannotated: int) -> str:
     told = f"{term_of(config.strategy)} with {unannotated} unannotated training images, its weight {full:g}{ramp}"
     if config.generations == 1:
         return told
-    return f"{told}; {config.generations} generations, the first one supervised"
+    first = "without it" if has_en(config.strategy) else "supervised"
+    return f"{told}; {config.generations} generations, the first one {first}"
 
 
 def _describe_average(config: RunConfig) -> str:

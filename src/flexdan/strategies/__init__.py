@@ -16,11 +16,11 @@ from flexdan.strategies.cross_pseudo_supervision import cross_pseudo_supervision
 from flexdan.strategies.cutmix import cutmix_masks, mix
 from flexdan.strategies.dan import DanOptions, dan_step
 from flexdan.strategies.en_confidence import EnConfidence
-from flexdan.strategies.en_input import en_input_channels
+from flexdan.strategies.en_input import en_input_channels, en_inputs, pixel_shares
 from flexdan.strategies.entropy_minimisation import entropy_minimisation
 from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.health import Health, gradient_ratio, judge_health
-from flexdan.strategies.lesson import Lesson, Term, Weighted
+from flexdan.strategies.lesson import Lesson, Term, Weighted, evaluating
 from flexdan.strategies.mean_teacher import MeanTeacher
 from flexdan.strategies.self_training import SelfTraining
 from flexdan.strategies.step import Batch, Means, Name, NonFiniteLossError, Player, Players
@@ -53,12 +53,15 @@ __all__ = [
     "dan_step",
     "drop_channels",
     "en_input_channels",
+    "en_inputs",
     "en_takes_part",
     "entropy_minimisation",
+    "evaluating",
     "gradient_ratio",
     "judge_health",
     "make_batch",
     "mix",
+    "pixel_shares",
     "sigma_at",
     "strong_views",
     "supervised_step",

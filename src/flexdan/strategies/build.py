@@ -215,9 +215,7 @@ def _dan(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
 
 def _dan_with_term(config: RunConfig, epoch: int, iteration: int, share: float) -> Step:
     """Return a step whose one update of the SN has all terms, also where `dan` alone would have two."""
-    if not _term_takes_part(config, epoch):
-        return supervised_step
-    extra = _extra(config, share)
+    extra = _extra(config, share) if _term_takes_part(config, epoch) else None
     if not en_takes_part(config, epoch):
         return partial(supervised_step, extra=extra)
     return partial(dan_step, options=_dan_options(config, epoch, iteration), extra=extra)
@@ -253,4 +251,5 @@ STRATEGIES: dict[str, Callable[[RunConfig, int, int, float], Step]] = {
     "dan+unimatch": _dan_with_term,
     "dan+en_confidence": _dan_with_term,
     "dan+entropy_minimisation": _dan_with_term,
+    "dan+self_training": _dan_with_term,
 }

@@ -6,11 +6,10 @@ Hung et al., "Adversarial learning for semi-supervised semantic segmentation", B
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
-from flexdan.losses import EN_LOSSES, pseudo_label_loss
+from flexdan.losses import pseudo_label_loss
 from flexdan.strategies.cutmix import cutmix_masks, mix
-from flexdan.strategies.en_input import EnInput, en_inputs, predicted_maps
+from flexdan.strategies.en_input import EnInput, en_inputs, pixel_shares, predicted_maps
 from flexdan.strategies.lesson import Lesson, Source, hard_labels, label_logits, labeller
 from flexdan.strategies.step import Batch, Means, Players
 
@@ -46,9 +45,7 @@ class EnConfidence:
         (strong,) = batch.strong
         logits = label_logits(labeller(players, self.labels_from), weak, means)
         scores = label_logits(players.en.bare, en_inputs(weak, predicted_maps(logits), self.en_input), means)
-        shares = EN_LOSSES[self.en_criterion].share(scores)
-        shares = shares.mean(dim=1)[:, None, None, None] if shares.dim() == 2 else shares  # (M, 1, h, w)
-        shares = F.interpolate(shares, size=weak.shape[2:], mode="bilinear")[:, 0]
+        shares = pixel_shares(scores, self.en_criterion, weak.shape[2:])
         masks = cutmix_masks(strong, self.cutmix, generator)
         labels, counted = mix(hard_labels(logits, self.contours), masks), mix(shares > self.confidence, masks)
         told = {"confident_share": counted.float().mean().item()}

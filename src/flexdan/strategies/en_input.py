@@ -1,5 +1,6 @@
-"""What the evaluation network sees: images with the maps of their foreground."""
+"""What the evaluation network sees: images with the maps of their foreground; and what it says of each pixel."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from flexdan.config import IGNORE
+from flexdan.losses import EN_LOSSES
 
 EnInput = Literal["concatenate", "mask", "map"]
 
@@ -35,6 +37,23 @@ def en_inputs(images: Tensor, maps: Tensor, en_input: EnInput) -> Tensor:
     if en_input == "concatenate":
         return torch.cat([images, maps.to(images)], dim=1)
     return (images[:, None] * maps.to(images)[:, :, None]).flatten(1, 2)
+
+
+def pixel_shares(scores: Tensor, criterion: str, size: Sequence[int]) -> Tensor:
+    """Return what the EN says of each pixel, as a share: 1 where it takes the result for one on an annotated image.
+
+    Args:
+        scores: (N, outputs) of whole images, which count for all of their pixels; or (N, 1, h, w) of patches or
+            pixels, which are interpolated.
+        criterion: with which the EN learns.
+        size: height and width, H and W.
+
+    Returns:
+        0..1, (N, H, W).
+    """
+    shares = EN_LOSSES[criterion].share(scores)
+    shares = shares.mean(dim=1)[:, None, None, None] if shares.dim() == 2 else shares  # (N, 1, h, w)
+    return F.interpolate(shares, size=tuple(size), mode="bilinear")[:, 0]
 
 
 def en_input_channels(image_channels: int, num_classes: int, en_input: EnInput) -> int:
