@@ -324,9 +324,7 @@ def test_the_en_chooses_the_labels_of_the_next_generation(discs, tmp_path, capsy
     with np.load(tmp_path / "run" / "pseudo_labels.npz") as content:
         kept = torch.from_numpy(np.stack([content[name] for name in content.files]))
     assert (kept != IGNORE).float().mean().item() == pytest.approx(0.6, abs=0.01)
-    assert (
-        (scores >= scores.quantile(0.4)) == (kept != IGNORE)
-    ).float().mean() > 0.99
+    assert ((scores >= scores.quantile(0.4)) == (kept != IGNORE)).float().mean() > 0.99
     assert (classes == kept)[kept != IGNORE].float().mean() > 0.99
     assert "of epoch 1 where the EN's score is highest (60% of the pixels), " in capsys.readouterr().out
 

@@ -33,11 +33,13 @@ def test_contours_go_to_the_classes_by_their_shares():
 def test_an_object_is_more_probable_than_the_background_with_its_contour():
     """Of background, two insides and contours; the contour of the second is 0.5 * 0.2 / 0.25 = 0.4."""
     pixels = [[0.4, 0.3, 0.0, 0.3], [0.4, 0.25, 0.0, 0.35], [0.25, 0.05, 0.2, 0.5], [0.6, 0.2, 0.0, 0.2]]
-    classes, on_contour = most_probable(torch.tensor(pixels).T[None, :, None], contours=True)
+    classes, probability, on_contour = most_probable(torch.tensor(pixels).T[None, :, None], contours=True)
     assert classes.tolist() == [[[1, 1, 2, 0]]]
+    torch.testing.assert_close(probability, torch.tensor([[[0.6, 0.6, 0.6, 0.6]]]))
     assert on_contour.tolist() == [[[False, True, True, False]]]
-    classes, on_contour = most_probable(torch.tensor(pixels).T[None, :, None], contours=False)
+    classes, probability, on_contour = most_probable(torch.tensor(pixels).T[None, :, None], contours=False)
     assert classes.tolist() == [[[0, 0, 3, 0]]]
+    torch.testing.assert_close(probability, torch.tensor([[[0.4, 0.4, 0.5, 0.6]]]))
     assert not on_contour.any()
 
 

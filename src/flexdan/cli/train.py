@@ -118,11 +118,10 @@ def _recommended(config: RunConfig) -> dict[str, Any]:
     from flexdan.engine.setup import gather_data
 
     data = gather_data(config)
-    channels = [one.channels for one in data.annotated]
     gpu = config.training.device == "auto" and torch.accelerator.current_accelerator(check_available=True) is not None
     return recommended_settings(
         "gpu" if gpu else "cpu",
-        channels=max(set(channels), key=channels.count),
+        channels=data.channels,
         diameter=typical_diameter(data.annotated, RECOMMENDED_PIXELS),
         unannotated=bool(data.unannotated),
     )

@@ -141,7 +141,7 @@ def _en_scores(
 
 
 def _classes(probabilities: np.ndarray, contours: bool) -> np.ndarray:
-    classes, on_contour = most_probable(torch.from_numpy(probabilities)[None], contours)
+    classes, _, on_contour = most_probable(torch.from_numpy(probabilities)[None], contours)
     return (classes + CONTOUR * on_contour)[0].numpy().astype(np.uint8)
 
 

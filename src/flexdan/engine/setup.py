@@ -59,6 +59,12 @@ class TrainingData:
     validation: list[ImageRecord]
     native_size: tuple[int, int]
 
+    @property
+    def channels(self) -> int:
+        """Channels that most annotated images have."""
+        found = [record.channels for record in self.annotated]
+        return max(set(found), key=found.count)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParts:
@@ -151,8 +157,7 @@ def resolve_config(config: RunConfig, data: TrainingData) -> RunConfig:
     elif sn.output_channels < classes:
         raise UserError(f"sn.output_channels is {sn.output_channels}, but the masks have {classes} classes: say auto")
     if sn.input_channels == "auto":
-        channels = [record.channels for record in data.annotated]
-        sn = replace(sn, input_channels=max(set(channels), key=channels.count))
+        sn = replace(sn, input_channels=data.channels)
     size = config.data.image_size
     if size == "auto":
         height, width = (side / (config.data.crop_reduce or 1) for side in data.native_size)

@@ -23,8 +23,8 @@ def fold_contours(probabilities: Tensor) -> Tensor:
     return torch.cat([probabilities[:, :1], inside + contours * share], dim=1)
 
 
-def most_probable(probabilities: Tensor, contours: bool) -> tuple[Tensor, Tensor]:
-    """Return the most probable class of each pixel, its contour counted with it, and where it shows that contour.
+def most_probable(probabilities: Tensor, contours: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the most probable class of each pixel, its contour counted with it; its probability; where its contour is.
 
     Of all the K + 1 alike the most probable one would too often be the background: two parts share an object.
 
@@ -33,14 +33,15 @@ def most_probable(probabilities: Tensor, contours: bool) -> tuple[Tensor, Tensor
         contours: whether the last of them is that of contours.
 
     Returns:
-        classes 0..K-1, (N, H, W), and bool (N, H, W).
+        classes 0..K-1, (N, H, W), their probabilities, alike, and bool (N, H, W), where the contour is more probable
+        than the inside.
     """
     if not contours:
-        classes = probabilities.argmax(1)
-        return classes, torch.zeros_like(classes, dtype=torch.bool)
+        probability, classes = probabilities.max(1)
+        return classes, probability, torch.zeros_like(classes, dtype=torch.bool)
     probability, classes = fold_contours(probabilities).max(1)
     inside = probabilities.gather(1, classes[:, None])[:, 0]
-    return classes, (classes > 0) & (probability > 2 * inside)
+    return classes, probability, (classes > 0) & (probability > 2 * inside)
 
 
 def class_probabilities(probabilities: np.ndarray, contours: bool) -> np.ndarray:

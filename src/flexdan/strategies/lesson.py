@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from flexdan.inference import fold_contours, most_probable
+from flexdan.inference import most_probable
 from flexdan.strategies.step import Batch, Means, Player, Players, check_finite
 
 Source = Literal["average", "student"]
@@ -117,8 +117,7 @@ def hard_labels(logits: Tensor, contours: bool) -> Tensor:
     background would win where an object is more probable, and objects would shrink. First comes the class, therefore,
     then which part of its object a pixel shows.
     """
-    classes, on_contour = most_probable(logits.softmax(dim=1), contours)
-    return classes.masked_fill(on_contour, logits.shape[1] - 1)
+    return confident_labels(logits, 0.0, contours)[0]
 
 
 def confident_labels(logits: Tensor, confidence: float, contours: bool) -> tuple[Tensor, Tensor]:
@@ -132,9 +131,8 @@ def confident_labels(logits: Tensor, confidence: float, contours: bool) -> tuple
     Returns:
         labels 0..K-1, (M, H, W), and bool (M, H, W).
     """
-    probabilities = logits.softmax(dim=1)
-    classes = fold_contours(probabilities) if contours else probabilities
-    return hard_labels(logits, contours), classes.amax(dim=1) >= confidence
+    classes, probability, on_contour = most_probable(logits.softmax(dim=1), contours)
+    return classes.masked_fill(on_contour, logits.shape[1] - 1), probability >= confidence
 
 
 @contextmanager
