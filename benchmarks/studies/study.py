@@ -113,7 +113,7 @@ def tune(study: Study) -> None:
     manifest, plan = study.manifest("tune", {"train": rest, "val": study.splits["held"]}), study.definition["tune"]
     run = study.folder / "tune"
     _train(run, study.settings({"data.manifest": str(manifest), "seed": 0}, plan["settings"]))
-    figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"], weights="last")
+    figures = _evaluate(run, "val", ["--tta-turns", "--tune-postprocessing", "--weights", "last"])
     _write_record(f"{study.name}_tune", [{"seed": 0, **_training(run), **_scores(figures), **_objects(figures)}])
 
 
@@ -128,7 +128,7 @@ def everything(study: Study) -> None:
     for seed in range(plan["seeds"]):
         run = study.folder / "everything" / str(seed)
         _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], LAST_EPOCH))
-        figures = _evaluate(run, "test", ["--tta", *_options(found[0])])
+        figures = _evaluate(run, "test", ["--tta-turns", *_options(found[0])])
         if figures["postprocessing"]["settings"] != asdict(found[0]):
             sys.exit(f"{run} was measured with another post-processing: remove its folder `evaluation`")
         rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
@@ -210,11 +210,11 @@ def _train(run: Path, settings: Mapping[str, Any]) -> None:
         say("train", "-o", str(run), "--force", *(f"--{one}" for one in in_words(settings)))
 
 
-def _evaluate(run: Path, split: str, words: Sequence[str], weights: str = "best") -> dict[str, Any]:
+def _evaluate(run: Path, split: str, words: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a run, measured if they are not there."""
-    folder = run / "evaluation" / (f"{split}-tta" if weights == "best" else f"{split}-{weights}-tta")
+    folder = run / "evaluation" / split
     if not (folder / "metrics.json").is_file():
-        say("evaluate", str(run), "--split", split, "--weights", weights, *words, "--force")
+        say("evaluate", str(run), "--split", split, *words, "-o", str(folder))
     return json.loads((folder / "metrics.json").read_text())
 
 

@@ -96,6 +96,15 @@ def test_the_same_evaluation_from_another_command(make_run, make_manifest, tmp_p
     assert (folder / "metrics.json").read_text() == first
 
 
+def test_quarter_turns_are_told(make_run, make_manifest, capsys):
+    run = make_run(manifest=make_manifest())
+    assert main(["evaluate", str(run), "--device", "cpu", "--tta-turns"]) == 0
+    assert "mirror images and quarter turns averaged" in capsys.readouterr().out
+    folder = evaluate_run(run, "val", tta="turns", force=True)
+    assert folder == run / "evaluation/val-tta-turns"
+    assert json.loads((folder / "metrics.json").read_text())["tta"] == "turns"
+
+
 @pytest.mark.parametrize(("channels", "classes"), [(1, 3), (5, 2)])
 def test_table_with_other_channels_and_classes(make_run, make_manifest, capsys, channels, classes):
     run = make_run(channels, classes, make_manifest(channels=channels, classes=classes))

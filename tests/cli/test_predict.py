@@ -140,7 +140,8 @@ def test_names_are_unique_however_alike_the_images():
 
 def test_tta_and_scale(make_run, picture, tmp_path):
     run, image = make_run(), picture(tmp_path / "a.png", (48, 64))
-    for number, options in enumerate([["--tta"], ["--scale", "1"], ["--scale", "1", "--overlap", "0.5", "--tta"]]):
+    ways = [["--tta"], ["--tta-turns"], ["--scale", "1"], ["--scale", "1", "--overlap", "0.5", "--tta"]]
+    for number, options in enumerate(ways):
         assert predict(run, image, "-o", tmp_path / str(number), "--save", "mask", *options) == 0
         assert image_size(tmp_path / str(number) / "mask/a.png") == (48, 64, 1)
 

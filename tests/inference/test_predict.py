@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from flexdan.data.tensors import resize_image, to_tensor
-from flexdan.inference import FlipMean, predict_image
+from flexdan.inference import ViewMean, predict_image
 
 MEAN, STD = 0.5, 0.25
 
@@ -107,8 +107,32 @@ def test_flips_give_the_mean_of_the_four_probabilities(size):
                 network(images.flip(2).flip(3)).softmax(1).flip(2).flip(3),
             ]
         ).mean(0)
-        found = FlipMean(network)(images).softmax(1)
+        found = ViewMean(network)(images).softmax(1)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("size", [(9, 7), (8, 8)])
+def test_turns_give_the_mean_of_all_eight_symmetries_of_a_square(size):
+    network, images = context_network(classes=3), torch.randn(2, 3, *size)
+    with torch.no_grad():
+        expected = torch.stack(
+            [
+                network(view.rot90(turn, (2, 3))).softmax(1).rot90(-turn, (2, 3)).flip(mirror)
+                for mirror in ((), (3,))
+                for view in (images.flip(mirror),)
+                for turn in range(4)
+            ]
+        ).mean(0)
+        found = ViewMean(network, turns=True)(images).softmax(1)
+    torch.testing.assert_close(found, expected)
+
+
+def test_result_with_turns_turns_with_the_image():
+    network, pixels, square = context_network(), smooth_image(48, 48), {"image_size": (48, 48), "native_size": (48, 48)}
+    turned = predict(network, np.ascontiguousarray(np.rot90(pixels)), tta="turns", **square)
+    straight = predict(network, pixels, tta="turns", **square)
+    np.testing.assert_allclose(np.rot90(turned, -1, (1, 2)), straight, atol=1e-5)
+    assert np.abs(straight - predict(network, pixels, tta=True, **square)).max() > 1e-3
 
 
 def test_result_with_flips_turns_with_the_image():

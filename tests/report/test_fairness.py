@@ -78,6 +78,7 @@ def set_by_options():
         ("selection on validation only", {"settings": {"data.train_split": "test"}}, "images that it was trained on"),
         ("selection on validation only", {"settings": {"training.best_metric": "dice"}}, "best epoch by dice on val"),
         ("predicted alike", {"figures": {"tta": True}}, "best weights, tta on"),
+        ("predicted alike", {"figures": {"tta": "turns"}}, "best weights, tta turns"),
         ("predicted alike", {"figures": {"scale": 0.5}}, "scale 0.5"),
         (
             "post-processing tuned alike",

@@ -10,6 +10,7 @@ from flexdan.cli.evaluation import add_evaluation_options, evaluate
 from flexdan.cli.parser import describe
 from flexdan.cli.tables import print_table
 from flexdan.config.errors import UserError
+from flexdan.config.views import views_text
 
 EXAMPLES = """\
   flexdan evaluate runs/first --split test
@@ -113,4 +114,4 @@ def _title(figures: Mapping[str, Any]) -> str:
     if "weights" not in figures:
         return f"{figures['predictions']}: {images}"
     text = f"{figures['split']}: {images}, {figures['weights']} weights (epoch {figures['epoch']})"
-    return text + (", mirror images averaged" if figures["tta"] else "")
+    return text + (f", {views_text(figures['tta'])} averaged" if figures["tta"] else "")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, run_folder, weights_name
+from flexdan.cli.loading import Segmenter, add_network_options, load_segmenter, run_folder, view_option, weights_name
 from flexdan.cli.postprocessing import add_postprocessing_options, postprocessing_settings
 from flexdan.config.errors import UserError
+from flexdan.config.views import Views
 
 if TYPE_CHECKING:
     from flexdan.config import PostprocessingConfig
@@ -37,7 +38,8 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="default: RUN/evaluation/SPLIT, with the weights (unless best), -tta or -scale added where they apply",
+        help="default: RUN/evaluation/SPLIT, with the weights (unless best), the views (-tta or -tta-turns) or -scale "
+        "added where they apply",
     )
     add_network_options(parser)
     add_postprocessing_options(parser)
@@ -62,7 +64,7 @@ def evaluate_run(
     *,
     manifest: Path | None = None,
     weights: str | None = None,
-    tta: bool = False,
+    tta: Views = False,
     scale: float | None = None,
     tune: bool = False,
     tune_metric: str = TUNE_METRIC,
@@ -77,7 +79,7 @@ def evaluate_run(
         split: of the manifest.
         manifest: None: that of the training.
         weights: best or last; None: best.
-        tta: average over mirror images.
+        tta: average over views: true, mirror images; turns: and those after a quarter turn.
         scale: of the images; None: as in training.
         tune: find the post-processing on the validation images first.
         tune_metric: what is to become best by that.
@@ -91,7 +93,7 @@ def evaluate_run(
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("run", type=Path)
     add_evaluation_options(parser)
-    words = [str(run), "--split", split, *(["--tta"] * tta), *(["--force"] * force)]
+    words = [str(run), "--split", split, *([view_option(tta)] if tta else []), *(["--force"] * force)]
     words += ["--tune-postprocessing", f"--tune-metric={tune_metric}"] * tune
     for name, value in (("manifest", manifest), ("weights", weights), ("scale", scale), ("output", output)):
         words += [f"--{name}={value}"] if value is not None else []
@@ -192,7 +194,7 @@ def bar(what: str) -> Callable[[Any], Any]:
 
 def _default_output(options: argparse.Namespace) -> Path:
     weights = weights_name(options)
-    marks = [options.split] + [weights] * (weights != "best") + ["tta"] * options.tta
+    marks = [options.split] + [weights] * (weights != "best") + ([view_option(options.tta)[2:]] if options.tta else [])
     marks += [f"scale{options.scale:g}"] if options.scale else []
     return run_folder(options) / "evaluation" / "-".join(marks)
 

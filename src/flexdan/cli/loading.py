@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flexdan.config.errors import UserError
+from flexdan.config.views import Views
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,11 +19,23 @@ if TYPE_CHECKING:
     from flexdan.config import RunConfig
 
 
+def view_option(views: Views) -> str:
+    """Return the option that asks for views, of which there are some."""
+    return "--tta-turns" if views == "turns" else "--tta"
+
+
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `evaluate` and `predict` share."""
     add = parser.add_argument
     add("--weights", choices=("best", "last"), help="of the run folder; default: best")
-    add("--tta", action="store_true", help="average over the image and its mirror images; takes four times as long")
+    add("--tta", action="store_true", default=False, help="average over the image and its mirror images: four views")
+    add(
+        "--tta-turns",
+        dest="tta",
+        action="store_const",
+        const="turns",
+        help="and over the same after a quarter turn: eight views; for networks that were trained on turned images",
+    )
     add(
         "--scale",
         type=float,
@@ -108,7 +121,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     from flexdan.config import network_shape
     from flexdan.engine.checkpoint import load_run
     from flexdan.engine.precision import make_autocast, resolve_precision
-    from flexdan.inference import FlipMean, predict_image
+    from flexdan.inference import ViewMean, predict_image
 
     loaded = load_run(options.run, options.weights or "best")
     config = loaded.config
@@ -132,7 +145,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
         autocast=autocast,
     )
     return Segmenter(
-        network=FlipMean(network) if options.tta else network,
+        network=ViewMean(network, turns=options.tta == "turns") if options.tta else network,
         config=config,
         weights=weights,
         epoch=loaded.epoch,

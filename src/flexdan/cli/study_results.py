@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flexdan.config.errors import RunError, UserError
 from flexdan.config.files import atomic_path
+from flexdan.config.views import Views
 
 if TYPE_CHECKING:
     from flexdan.config.trials import SweepSummary
@@ -53,7 +54,7 @@ class EvaluationOptions:
     """
 
     words: Sequence[str] = ()
-    tta: bool = False
+    tta: Views = False
     postprocessing: Mapping[str, Any]
     tune: bool = False
 

@@ -33,6 +33,7 @@ from flexdan.config.run import (
 from flexdan.config.strategies import STRONG_VIEWS, Strategy, averaging, has_en, term_of, unused_settings
 from flexdan.config.training import METRICS, LossConfig, OptimizerConfig, SchedulerConfig, TrainingConfig
 from flexdan.config.unannotated import UnannotatedConfig
+from flexdan.config.views import Views, views_text
 
 __all__ = [
     "IGNORE",
@@ -54,6 +55,7 @@ __all__ = [
     "Tuning",
     "UnannotatedConfig",
     "UserError",
+    "Views",
     "add_settings",
     "averaging",
     "changed_settings",
@@ -74,6 +76,7 @@ __all__ = [
     "typed_settings",
     "unused_settings",
     "usual_postprocessing",
+    "views_text",
     "with_settings",
     "write_postprocessing",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from flexdan.config.errors import UserError
 from flexdan.config.files import atomic_path
+from flexdan.config.views import Views
 
 FILE_NAME = "postprocessing.json"
 _VALUES: dict[Any, tuple[tuple[type, ...], str]] = {  # type of a field -> what JSON may have for it, and in words
@@ -18,6 +19,7 @@ _VALUES: dict[Any, tuple[tuple[type, ...], str]] = {  # type of a field -> what 
     float: ((int, float), "a number"),
     float | None: ((int, float, type(None)), "a number or null"),
     str: ((str,), "a text"),
+    Views: ((bool, str), "true, false or turns"),
 }
 
 
@@ -100,7 +102,7 @@ class Tuning:
         manifest_sha256: of the file.
         images: on which it was tuned.
         weights: of the network: best, last, or the name of a checkpoint.
-        tta: whether mirror images were averaged.
+        tta: of which views the mean was taken.
         scale: as given by the user, or None.
         metric: what was to become best.
         before: its value with the settings at the start.
@@ -113,7 +115,7 @@ class Tuning:
     manifest_sha256: str
     images: int
     weights: str
-    tta: bool
+    tta: Views
     scale: float | None
     metric: str
     before: float

@@ -13,15 +13,15 @@ from flexdan.inference.evaluate import (
     segment_records,
 )
 from flexdan.inference.instances import to_instances
-from flexdan.inference.predict import FlipMean, evaluation_mode, predict_image
+from flexdan.inference.predict import ViewMean, evaluation_mode, predict_image
 from flexdan.inference.tuning import OBJECTIVE, TuningTrial, tune
 
 __all__ = [
     "OBJECTIVE",
     "EvaluationResult",
-    "FlipMean",
     "Segmented",
     "TuningTrial",
+    "ViewMean",
     "class_probabilities",
     "count_classes",
     "count_objects",

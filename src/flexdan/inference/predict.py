@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from flexdan.config import Views
 from flexdan.data.tensors import resize_image, to_tensor
 from flexdan.data.windows import extend
 
@@ -15,24 +16,32 @@ WHOLE_UP_TO = 1.25  # times the size of the training images: so far, an image is
 FLIPS = ((), (3,), (2,), (2, 3))  # axes of (N, C, H, W): as it is, left-right, top-bottom, both
 
 
-class FlipMean(nn.Module):
-    """A network's mean over flips of the image (test-time augmentation).
+class ViewMean(nn.Module):
+    """A network's mean over views of the image (test-time augmentation).
 
     The probabilities of the image as it is, mirrored left-right, top-bottom, and both ways are turned back and
     averaged; the logarithm of their mean is returned, so that softmax gives the mean again.
 
     Args:
         network: images (N, C, H, W) to logits (N, K, H, W).
+        turns: average over the same four views of the image after a quarter turn too.
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, turns: bool = False):
         super().__init__()
         self.network = network
+        self.turns = turns
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, K, H, W)."""
+        total = self._over_flips(images)
+        if self.turns:
+            total = (total + self._over_flips(images.rot90(1, (2, 3))).rot90(-1, (2, 3))) / 2
+        return total.clamp(min=torch.finfo(torch.float32).tiny).log()
+
+    def _over_flips(self, images: Tensor) -> Tensor:
         probabilities = [self.network(images.flip(axes)).float().softmax(1).flip(axes) for axes in FLIPS]
-        return torch.stack(probabilities).mean(0).clamp(min=torch.finfo(torch.float32).tiny).log()
+        return torch.stack(probabilities).mean(0)
 
 
 def predict_image(
@@ -43,7 +52,7 @@ def predict_image(
     native_size: tuple[int, int],
     mean: float,
     std: float,
-    tta: bool = False,
+    tta: Views = False,
     overlap: float = 0.25,
     scale: float | None = None,
     device: torch.device | str = "cpu",
@@ -64,7 +73,7 @@ def predict_image(
         native_size: typical height and width of the training images before they were resized.
         mean: subtracted from the intensities 0..1.
         std: divides them after that.
-        tta: average over flips, see `FlipMean`.
+        tta: average over views, see `ViewMean`: true, flips; turns: flips and quarter turns.
         overlap: share of the window by which neighbours overlap, at least 0 and below 1.
         scale: network pixels per image pixel; given, the window slides over the image reduced by it, whatever its size.
         device: where the network is; the whole image stays in main memory.
@@ -74,7 +83,7 @@ def predict_image(
         float32 (K, H, W), on the CPU; the classes of a pixel add up to 1.
     """
     height, width = pixels.shape[:2]
-    network = FlipMean(network) if tta else network
+    network = ViewMean(network, turns=tta == "turns") if tta else network
 
     def probabilities(images: Tensor) -> Tensor:
         with autocast():

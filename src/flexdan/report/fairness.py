@@ -142,7 +142,8 @@ def _prediction(configurations: Sequence[Configuration]) -> Check:
     for one in members(configurations):
         figures = one.evaluation.figures
         told = {"weights", "tta", "scale"} <= set(figures)
-        tta, scale = "on" if figures.get("tta") else "off", figures.get("scale") or "as trained"
+        views, scale = figures.get("tta", False), figures.get("scale") or "as trained"
+        tta = {True: "on", False: "off"}.get(views, views)
         text = f"{figures['weights']} weights, tta {tta}, scale {scale}"
         if spacing := figures.get("spacing"):
             text += f", pixels of {spacing[0]:g} x {spacing[1]:g}"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from flexdan.config import read_postprocessing, usual_postprocessing
+from flexdan.config import read_postprocessing, usual_postprocessing, views_text
 from flexdan.report.facts import NONE, many
 from flexdan.report.run import Evaluation, Run, pick
 
@@ -138,7 +138,7 @@ def _evaluation_title(evaluation: Evaluation) -> str:
         many(figures["images"], "image"),
         f"{figures['weights']} weights of epoch {figures['epoch']}",
     ]
-    parts += ["averaged over mirror images"] * bool(figures.get("tta"))
+    parts += [f"averaged over {views_text(tta)}"] if (tta := figures.get("tta")) else []
     parts += [f"scale {figures['scale']:g}"] if isinstance(figures.get("scale"), int | float) else []
     return f"{evaluation.name}: {', '.join(parts)}"
 
