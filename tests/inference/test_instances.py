@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
+from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
 
 from flexdan.config import PostprocessingConfig
 from flexdan.inference import to_instances
@@ -275,3 +277,23 @@ def test_half_precision_gives_the_same_objects():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"must be \(K, H, W\)"):
         to_instances(np.zeros(shape, np.float32), PostprocessingConfig())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_regions_are_flooded_from_their_markers_as_the_whole_image_is(seed):
+    """Only regions with several markers are flooded; the naive way floods all of them at once."""
+    generator = np.random.default_rng(seed)
+    height = ndimage.gaussian_filter(generator.random((60, 80)), generator.uniform(1, 3))
+    height = ((height - height.min()) / np.ptp(height)).astype(np.float32)
+    threshold, middle, size = generator.uniform(0.4, 0.6), generator.uniform(0.6, 0.9), int(generator.integers(0, 30))
+    inside = height > threshold
+    markers = label(inside & (height > middle), connectivity=2)
+    sizes = np.bincount(markers.ravel())
+    markers[sizes[markers] < size] = 0
+    naive = watershed(-height, markers, mask=inside, connectivity=2)
+    naive = np.where(naive > 0, naive, label(inside, connectivity=2) + markers.max())
+    way = PostprocessingConfig(threshold=threshold, split="marker", marker_threshold=middle, min_middle=size)
+    found = to_instances(np.stack([1 - height, height]), way)
+    assert np.array_equal(found > 0, inside)
+    pairs = {(one, other) for one, other in zip(naive[inside].tolist(), found[inside].tolist(), strict=True)}
+    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs}) > 1

@@ -155,11 +155,20 @@ def _join(heights: np.ndarray, saddles: Iterator[tuple[float, int, int]], depth:
 
 
 def _part_by_markers(inside: np.ndarray, middles: np.ndarray, threshold: float, min_size: int) -> np.ndarray:
-    """Part regions between their parts of high probability; a region without one stays whole: labels (H, W)."""
-    middles = middles.astype(np.float32)
+    """Part regions between their parts of high probability; a region without two of them stays whole: labels (H, W)."""
+    middles, regions = middles.astype(np.float32), _regions(inside)
     markers = _without_small(_regions(inside & (middles > threshold)), min_size)
-    parts = watershed(-middles, markers, mask=inside, connectivity=2)
-    return np.where(parts > 0, parts, _regions(inside) + markers.max(initial=0))
+    count = markers.max(initial=0)
+    home = np.zeros(count + 1, np.int64)
+    home[markers] = regions  # the region of each marker
+    number = np.bincount(home[1:], minlength=regions.max(initial=0) + 1)  # of markers in each region
+    names = np.arange(len(number)) + count
+    alone = np.flatnonzero(number[home] == 1)
+    names[home[alone]] = alone
+    parts, crowded = names[regions], (number > 1)[regions]
+    if crowded.any():  # flooding takes most of the time, and most regions have one marker
+        parts[crowded] = watershed(-middles, markers, mask=crowded, connectivity=2)[crowded]
+    return parts
 
 
 def _regions(inside: np.ndarray) -> np.ndarray:

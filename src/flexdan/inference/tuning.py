@@ -18,10 +18,10 @@ EQUAL = 1e-9  # values that differ by less are equal
 # of each grid the simplest value first: it wins among equals
 THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7)
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.35)  # of the median area of a true object
-MIDDLES = (0.05, 0.2)  # of that area, for the smallest middle of an object
+MIDDLES = (0.05, 0.2, 0.4)  # of that area, for the smallest middle of an object
 DEPTHS = (0.4, 0.2, 0.1, 0.05)  # of the radius of a disc of that area
-MARKERS = (0.8, 0.9, 0.7, 0.95, 0.6)
-INSIDES = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8)
+MARKERS = (0.8, 0.9, 0.7, 0.95, 0.98)
+INSIDES = (0.5, 0.6, 0.4, 0.7, 0.8, 0.9)
 PARTING = {
     "none": (),
     "distance": ("split_depth",),
