@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from flexdan.cli.main import main
+from flexdan.cli.train import differing_settings
 from flexdan.config import RunConfig, to_dict
 from flexdan.engine import load_run, read_record
 
@@ -155,10 +156,7 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
     found, told = config("--seed", "3", "--data.annotated", "2", "--training.device", "cpu")
     assert told
     assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 1, 3)
-    assert (found.strategy, found.training.num_epochs) == (
-        "self_training",
-        40,
-    )  # the discs are small, and most lack masks
+    assert (found.strategy, found.training.num_epochs) == ("self_training", 60)  # most of the discs, small, lack masks
     assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (384 * 576, 2, 0.04)
     for default in ("--sn.model_type=ConcatenationFCN", "--num_epochs=30"):  # said, though it is the default
         assert not config(default)[1]
@@ -171,3 +169,9 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
     found, told = config("--recommended", "no")
     assert not told
     assert found == replace(RunConfig(), data=found.data)
+
+
+def test_settings_of_a_run_and_those_that_are_wanted_agree_whatever_holds_their_values():
+    saved = {"augmentation.scale": [0.7, 1.5], "data.image_size": [32, 40], "seed": 1}
+    assert differing_settings(saved, {"augmentation.scale": (0.7, 1.5), "data.image_size": "auto"}, ()) == []
+    assert differing_settings(saved, {"augmentation.scale": (0.8, 1.5), "seed": 2}, {"seed"}) == ["augmentation.scale"]

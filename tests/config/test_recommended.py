@@ -11,7 +11,7 @@ def test_recommended_settings_are_valid_for_any_images(machine, channels, unanno
     config = config_from_mapping(settings)[0]
     assert config.sn.model_type == "EncoderUNet"
     assert config.strategy == ("self_training" if unannotated else "supervised")
-    assert config.training.num_epochs / config.generations == {"cpu": 20, "gpu": 40}[machine]
+    assert config.training.num_epochs / config.generations == {"cpu": 30, "gpu": 60}[machine]
     of_colour = {"augmentation.saturation", "augmentation.hue", "augmentation.stain_jitter"} & set(settings)
     assert bool(of_colour) == (channels == 3)
 

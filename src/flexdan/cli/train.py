@@ -167,7 +167,8 @@ def differing_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any], free
         wanted: for it now.
         free: names that may differ.
     """
-    return [name for name, value in wanted.items() if value not in ("auto", saved[name]) and name not in free]
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()}
+    return [name for name, value in plain.items() if value not in ("auto", saved[name]) and name not in free]
 
 
 def _settings_to_resume(folder: Path) -> dict[str, Any]:

@@ -8,14 +8,16 @@ RECOMMENDED_PIXELS = 384 * 576
 
 COMMON: Mapping[str, Any] = {
     "sn.model_type": "EncoderUNet",
+    "sn.encoder": "efficientnet_lite2",
     "loss.criterion": "cross_entropy_dice",
     "optimizer.optimizer_type": "adamw",
     "optimizer.lr": 0.002,
     "optimizer.encoder_lr": 0.0005,
     "optimizer.weight_decay": 0.01,
-    "augmentation.rotation": 20.0,
-    "augmentation.scale": (0.75, 1.33),
+    "augmentation.rotation": 180.0,
+    "augmentation.scale": (0.7, 1.5),
     "augmentation.shift": 0.1,
+    "augmentation.elastic": 0.05,
     "augmentation.brightness": 0.2,
     "augmentation.contrast": 0.2,
     "data.max_pixels": RECOMMENDED_PIXELS,
@@ -33,7 +35,7 @@ UNANNOTATED: Mapping[str, Any] = {  # where some of the training images have no 
     "unannotated.strong_saturation": 0.25,
     "unannotated.strong_hue": 0.05,
 }
-NUM_EPOCHS: Mapping[Machine, int] = {"cpu": 20, "gpu": 40}
+NUM_EPOCHS: Mapping[Machine, int] = {"cpu": 30, "gpu": 60}
 ABOUT_DATA = (  # beginnings of settings that say what is trained on, where and with what records, and not how
     *("data.", "seed", "sn.input_channels", "sn.output_channels"),
     *("training.num_workers", "training.pin_memory", "training.device", "training.precision"),
