@@ -96,6 +96,35 @@ def test_the_same_evaluation_from_another_command(make_run, make_manifest, tmp_p
     assert (folder / "metrics.json").read_text() == first
 
 
+def test_networks_are_averaged_where_the_run_names_more(make_run, make_manifest, tmp_path, capsys):
+    """With itself a network says what it says alone; with another one it says the mean of both."""
+    manifest = make_manifest()
+    first = make_run(manifest=manifest, name="first")
+    other = make_run(manifest=manifest, name="other", weights=("best", "last"))
+    words = ["evaluate", str(first), "--device", "cpu", "--seed", "1"]
+    assert main(words) == 0
+    assert main([*words, "--ensemble", str(first), str(first), "-o", str(tmp_path / "same")]) == 0
+    alone, same = (
+        json.loads((folder / "metrics.json").read_text()) for folder in (first / "evaluation/val", tmp_path / "same")
+    )
+    assert same["full_resolution"]["pooled"] == pytest.approx(alone["full_resolution"]["pooled"])
+    assert same["network_size"]["pooled"] == pytest.approx(alone["network_size"]["pooled"])
+    assert same["ensemble"] == [str(first)] * 2
+    assert alone["ensemble"] == []
+    capsys.readouterr()
+    assert main([*words, "--ensemble", str(other)]) == 0
+    assert f"with {other}" in capsys.readouterr().out
+    assert (first / "evaluation/val-ensemble/metrics.json").is_file()
+
+
+def test_networks_that_say_other_things_are_not_averaged(make_run, make_manifest, capsys):
+    first = make_run(manifest=make_manifest(), name="first")
+    other = make_run(classes=3, name="other")
+    assert main(["evaluate", str(first), "--device", "cpu", "--ensemble", str(other)]) == 2
+    assert "other with classes 3, where" in capsys.readouterr().err
+    assert main(["evaluate", str(first), "--device", "cpu", "--ensemble", str(first / "gone")]) == 2
+
+
 def test_quarter_turns_are_told(make_run, make_manifest, capsys):
     run = make_run(manifest=make_manifest())
     assert main(["evaluate", str(run), "--device", "cpu", "--tta-turns"]) == 0

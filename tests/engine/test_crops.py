@@ -94,7 +94,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_also_where_images_are_streame
 @pytest.mark.parametrize(("reduce", "seen"), [(1.0, (24, 32)), (1.3, (31, 42)), (0.5, (12, 16))])
 def test_prediction_slides_a_window_at_the_scale_of_training(manifest, tmp_path, monkeypatch, reduce, seen):
     train(settings(manifest, data__reduce=reduce, training__num_epochs=1), tmp_path / "run")
-    options = {"run": tmp_path / "run", "weights": None, "tta": False, "overlap": 0.25, "device": "cpu"}
+    options = {"run": tmp_path / "run", "weights": None, "tta": False, "overlap": 0.25, "device": "cpu", "ensemble": []}
     loaded, shapes = load_run(tmp_path / "run"), set()
     loaded.network.register_forward_pre_hook(lambda _, inputs: shapes.add(tuple(inputs[0].shape[2:])))
     assert loaded.native_size == seen

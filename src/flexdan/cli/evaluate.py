@@ -114,4 +114,5 @@ def _title(figures: Mapping[str, Any]) -> str:
     if "weights" not in figures:
         return f"{figures['predictions']}: {images}"
     text = f"{figures['split']}: {images}, {figures['weights']} weights (epoch {figures['epoch']})"
-    return text + (f", {views_text(figures['tta'])} averaged" if figures["tta"] else "")
+    text += f", {views_text(figures['tta'])} averaged" if figures["tta"] else ""
+    return text + (f", with {', '.join(figures['ensemble'])}" if figures["ensemble"] else "")

@@ -22,7 +22,7 @@ from flexdan.inference import count_classes, count_objects
 from flexdan.metrics import Scores, collect_scores
 from flexdan.report.facts import many
 
-NEEDS_RUN = ("weights", "tta", "scale", "tune_postprocessing")
+NEEDS_RUN = ("weights", "tta", "ensemble", "scale", "tune_postprocessing")
 
 
 def evaluate_masks(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:

@@ -38,8 +38,8 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="default: RUN/evaluation/SPLIT, with the weights (unless best), the views (-tta or -tta-turns) or -scale "
-        "added where they apply",
+        help="default: RUN/evaluation/SPLIT, with the weights (unless best), the views (-tta or -tta-turns), -ensemble "
+        "or -scale added where they apply",
     )
     add_network_options(parser)
     add_postprocessing_options(parser)
@@ -133,6 +133,7 @@ def evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         "epoch": network.epoch,
         "tta": options.tta,
         "scale": options.scale,
+        "ensemble": [str(run) for run in options.ensemble],
         "postprocessing": describe_postprocessing(settings, source, folder),
     }
     figures |= summarize_scores(scores, manifest, options)
@@ -195,6 +196,7 @@ def bar(what: str) -> Callable[[Any], Any]:
 def _default_output(options: argparse.Namespace) -> Path:
     weights = weights_name(options)
     marks = [options.split] + [weights] * (weights != "best") + ([view_option(options.tta)[2:]] if options.tta else [])
+    marks += ["ensemble"] * bool(options.ensemble)
     marks += [f"scale{options.scale:g}"] if options.scale else []
     return run_folder(options) / "evaluation" / "-".join(marks)
 

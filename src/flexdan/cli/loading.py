@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,14 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="turns",
         help="and over the same after a quarter turn: eight views; for networks that were trained on turned images",
+    )
+    add(
+        "--ensemble",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="average with the networks of these runs, each at its own size; takes that many times as long",
     )
     add(
         "--scale",
@@ -105,11 +113,54 @@ def run_folder(options: argparse.Namespace) -> Path:
 
 
 def load_segmenter(options: argparse.Namespace) -> Segmenter:
-    """Load the network of a run as the options say.
+    """Load the network of a run as the options say, and with it those that are averaged with it.
 
     Raises:
-        UserError: if the run has no such weights, or an option is out of its range.
+        UserError: if a run has no such weights, an option is out of its range, or the networks do not go together.
     """
+    first = _load_one(options)
+    if not options.ensemble:
+        return first
+    from flexdan.inference import EnsembleMean, segment_by_all
+
+    everyone = [first]
+    for run in options.ensemble:
+        everyone.append(_load_one(argparse.Namespace(**{**vars(options), "run": run})))
+        _refuse_other_kind(options.run, first, run, everyone[-1])
+    return replace(
+        first,
+        network=EnsembleMean([one.network for one in everyone], [one.image_size for one in everyone]),
+        segment=partial(segment_by_all, [one.segment for one in everyone]),
+    )
+
+
+def _refuse_other_kind(run: Path, first: Segmenter, other_run: Path, other: Segmenter) -> None:
+    """Raise a `UserError` if the results of two networks cannot be averaged."""
+    kinds = [
+        {
+            "channels": one.channels,
+            "classes": one.num_classes,
+            "contours": "yes" if one.contours else "no",
+            "data.crop": one.config.data.crop,
+            "data.intensity": one.config.data.intensity,
+            "data.mean and data.std": (one.config.data.mean, one.config.data.std),
+        }
+        for one in (first, other)
+    ]
+    for name, value in kinds[0].items():
+        if value != kinds[1][name]:
+            raise UserError(
+                f"--ensemble has {other_run} with {name} {kinds[1][name]}, where {run} has {value}: only networks that "
+                "see and say the same can be averaged"
+            )
+    if first.config.data.crop:
+        raise UserError(
+            f"{run} was trained with data.crop: networks that see windows cannot be averaged; leave --ensemble out"
+        )
+
+
+def _load_one(options: argparse.Namespace) -> Segmenter:
+    """Load one network."""
     weights = weights_name(options)
     if options.scale is not None and not 0 < options.scale <= 16:
         raise UserError(f"--scale is {options.scale}: it must be above 0 and at most 16")

@@ -102,6 +102,7 @@ def _tell_difference(tuning: Tuning, options: argparse.Namespace) -> None:
     from flexdan.cli.loading import weights_name
 
     used = {"weights": weights_name(options), "tta": options.tta, "scale": options.scale}
+    used["networks"] = 1 + len(options.ensemble)
     other = [f"{name} {getattr(tuning, name)}" for name, value in used.items() if getattr(tuning, name) != value]
     if other:
         print(

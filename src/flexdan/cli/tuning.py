@@ -57,6 +57,7 @@ def tune_run(options: argparse.Namespace, network: Segmenter) -> None:
         weights=network.weights,
         tta=options.tta,
         scale=options.scale,
+        networks=1 + len(options.ensemble),
         metric=options.tune_metric,
         before=trials[0].value,
         after=values[settings],

@@ -108,6 +108,7 @@ class Tuning:
         before: its value with the settings at the start.
         after: its value with those found.
         trials: settings that were tried.
+        networks: whose mean was taken.
     """
 
     split: str
@@ -121,6 +122,7 @@ class Tuning:
     before: float
     after: float
     trials: int
+    networks: int = 1
 
 
 def write_postprocessing(run: Path, settings: PostprocessingConfig, tuning: Tuning) -> Path:

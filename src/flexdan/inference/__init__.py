@@ -1,6 +1,7 @@
 """Using a network: evaluation and prediction."""
 
 from flexdan.inference.contours import class_probabilities, fold_contours, most_probable
+from flexdan.inference.ensemble import EnsembleMean, segment_by_all
 from flexdan.inference.evaluate import (
     EvaluationResult,
     Segmented,
@@ -18,6 +19,7 @@ from flexdan.inference.tuning import OBJECTIVE, TuningTrial, tune
 
 __all__ = [
     "OBJECTIVE",
+    "EnsembleMean",
     "EvaluationResult",
     "Segmented",
     "TuningTrial",
@@ -33,6 +35,7 @@ __all__ = [
     "most_probable",
     "named",
     "predict_image",
+    "segment_by_all",
     "segment_records",
     "to_instances",
     "tune",

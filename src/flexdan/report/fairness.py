@@ -145,10 +145,14 @@ def _prediction(configurations: Sequence[Configuration]) -> Check:
         views, scale = figures.get("tta", False), figures.get("scale") or "as trained"
         tta = {True: "on", False: "off"}.get(views, views)
         text = f"{figures['weights']} weights, tta {tta}, scale {scale}"
+        if ensemble := figures.get("ensemble"):
+            text += f", averaged with {len(ensemble)} more"
         if spacing := figures.get("spacing"):
             text += f", pixels of {spacing[0]:g} x {spacing[1]:g}"
         values[label_of(one)] = text if told else None
-    return same("predicted alike", values, "measure all with the same --weights, --tta, --scale and --spacing")
+    return same(
+        "predicted alike", values, "measure all with the same --weights, --tta, --ensemble, --scale and --spacing"
+    )
 
 
 def _postprocessing(configurations: Sequence[Configuration]) -> Check:
@@ -172,6 +176,7 @@ def _tuned(found: dict[str, Any]) -> str:
     """Say how a post-processing came about."""
     if tuning := found.get("tuning"):
         ways = [f"{name} {tuning[name]}" for name in ("metric", "weights", "tta", "scale") if tuning.get(name)]
+        ways += [f"{tuning['networks']} networks"] if tuning.get("networks", 1) > 1 else []
         return ", ".join([f"on {tuning['split']}", *ways])
     how = "set by options" if "options" in str(found.get("source")) else "not tuned"
     settings = found.get("settings")

@@ -139,6 +139,7 @@ def _evaluation_title(evaluation: Evaluation) -> str:
         f"{figures['weights']} weights of epoch {figures['epoch']}",
     ]
     parts += [f"averaged over {views_text(tta)}"] if (tta := figures.get("tta")) else []
+    parts += [f"with {many(len(ensemble), 'more network')}"] if (ensemble := figures.get("ensemble")) else []
     parts += [f"scale {figures['scale']:g}"] if isinstance(figures.get("scale"), int | float) else []
     return f"{evaluation.name}: {', '.join(parts)}"
 
