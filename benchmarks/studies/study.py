@@ -107,32 +107,58 @@ def choose(study: Study) -> None:
 
 
 def tune(study: Study) -> None:
-    """Train the final network without some of the training images, and find its post-processing on those."""
+    """Train the final networks without some of the training images, and find their post-processing on those."""
     held = set(study.splits["held"])
     rest = [one for one in (*study.splits["choose"], *study.splits["validation"]) if one not in held]
-    manifest, plan = study.manifest("tune", {"train": rest, "val": study.splits["held"]}), study.definition["tune"]
-    run = study.folder / "tune"
-    _train(run, study.settings({"data.manifest": str(manifest), "seed": 0}, plan["settings"]))
-    figures = _evaluate(run, "val", ["--tta-turns", "--tune-postprocessing", "--weights", "last"])
-    _write_record(f"{study.name}_tune", [{"seed": 0, **_training(run), **_scores(figures), **_objects(figures)}])
+    manifest = study.manifest("tune", {"train": rest, "val": study.splits["held"]})
+    runs = _train_networks(study, "tune", study.folder / "tune", {"data.manifest": str(manifest), "seed": 0})
+    rows = []
+    for count, run in enumerate(runs, start=1):
+        words = ["--tta-turns", "--tune-postprocessing", "--weights", "last", *_ensemble(runs[: count - 1])]
+        figures = _evaluate(run, "val", words)
+        rows.append({"networks": count, "seed": 0, **_trainings(runs[:count]), **_scores(figures), **_objects(figures)})
+    _write_record(f"{study.name}_tune", rows)
 
 
 def everything(study: Study) -> None:
-    """Train it on all annotated training images, with the post-processing that `tune` has found, and measure it."""
+    """Train them on all annotated training images, and measure the first one, the first two, and so on.
+
+    Each with the post-processing that `tune` has found for as many.
+    """
     parts = {"train": [*study.splits["choose"], *study.splits["validation"]], "test": study.splits["test"]}
-    manifest, plan = study.manifest("everything", parts), study.definition["everything"]
-    found = read_postprocessing(study.folder / "tune")
-    if found is None:
-        sys.exit("the post-processing is that of the step tune: run it first")
-    rows = []
-    for seed in range(plan["seeds"]):
-        run = study.folder / "everything" / str(seed)
-        _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], LAST_EPOCH))
-        figures = _evaluate(run, "test", ["--tta-turns", *_options(found[0])])
-        if figures["postprocessing"]["settings"] != asdict(found[0]):
-            sys.exit(f"{run} was measured with another post-processing: remove its folder `evaluation`")
-        rows.append({"seed": seed, **_training(run), **_scores(figures, intervals=True), **_objects(figures)})
+    manifest, rows = study.manifest("everything", parts), []
+    for seed in range(study.definition["everything"]["seeds"]):
+        own = {"data.manifest": str(manifest), "seed": seed, **LAST_EPOCH}
+        runs = _train_networks(study, "everything", study.folder / "everything" / str(seed), own)
+        for count, run in enumerate(runs, start=1):
+            found = read_postprocessing(study.folder / "tune" / run.name)
+            if found is None:
+                sys.exit("the post-processing is that of the step tune: run it first")
+            figures = _evaluate(run, "test", ["--tta-turns", *_options(found[0]), *_ensemble(runs[: count - 1])])
+            if figures["postprocessing"]["settings"] != asdict(found[0]):
+                sys.exit(f"{run} was measured with another post-processing: remove its folder `evaluation`")
+            scores = _scores(figures, intervals=True)
+            rows.append({"networks": count, "seed": seed, **_trainings(runs[:count]), **scores, **_objects(figures)})
     _write_record(f"{study.name}_everything", rows)
+
+
+def _train_networks(study: Study, step: str, folder: Path, settings: Mapping[str, Any]) -> list[Path]:
+    """Train every network of a step; returns their folders, which are numbered."""
+    plan, runs = study.definition[step], []
+    for number, changes in enumerate(plan.get("networks", [{}])):
+        runs.append(folder / str(number))
+        _train(runs[-1], study.settings(plan["settings"], changes, settings))
+    return runs
+
+
+def _ensemble(runs: Sequence[Path]) -> list[str]:
+    return ["--ensemble", *map(str, runs)] if runs else []
+
+
+def _trainings(runs: Sequence[Path]) -> dict[str, Any]:
+    """Return what the trainings of several networks took, each."""
+    found = [_training(run) for run in runs]
+    return {name: " and ".join(str(one[name]) for one in found) for name in found[0]}
 
 
 def _options(settings: PostprocessingConfig) -> list[str]:

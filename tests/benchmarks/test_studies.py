@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -50,8 +51,10 @@ def test_every_training_of_a_study_has_valid_settings(name):
     base = definition["settings"]
     for variant in definition["choose"]["variants"].values():
         config_from_mapping(base | definition["choose"]["settings"] | (variant or {}))
+    assert len(definition["tune"].get("networks", [{}])) == len(definition["everything"].get("networks", [{}]))
     for step in ("tune", "everything"):
-        config_from_mapping(base | definition[step]["settings"])
+        for changes in definition[step].get("networks", [{}]):
+            config_from_mapping(base | definition[step]["settings"] | changes)
     for plan in definition["prove"].values():
         for strategy in plan["strategies"]:
             config_from_mapping(plan["settings"] | study.LAST_EPOCH | CURVES[strategy])
@@ -87,8 +90,12 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
     definition = {
         "settings": network,
         "choose": {"seeds": 1, "settings": small, "variants": {"base": None, "contours": {"sn.contour_width": 1}}},
-        "tune": {"settings": small | {"sn.contour_width": 1}},
-        "everything": {"seeds": 1, "settings": small | {"sn.contour_width": 1}},
+        "tune": {"settings": small | {"sn.contour_width": 1}, "networks": [{}, {"data.image_size": [24, 32]}]},
+        "everything": {
+            "seeds": 1,
+            "settings": small | {"sn.contour_width": 1},
+            "networks": [{}, {"data.image_size": [24, 32], "training.updates_per_epoch": 3}],
+        },
         "prove": {
             name: {
                 "counts": [2],
@@ -117,9 +124,13 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
             return list(csv.DictReader(lines))
 
     assert [one["variant"] for one in rows("choose")] == ["base", "contours"]
-    (tuned,), (found,) = rows("tune"), rows("everything")
-    assert found["postprocessing"] == tuned["postprocessing"]
-    assert float(found["f1.pooled.low"]) <= float(found["f1.pooled"]) <= float(found["f1.pooled.high"])
+    assert [one["networks"] for one in rows("tune")] == ["1", "2"]
+    assert [one["sn_updates"] for one in rows("everything")] == ["2", "2 and 3"]
+    for tuned, found in zip(rows("tune"), rows("everything"), strict=True):
+        assert found["postprocessing"] == tuned["postprocessing"]
+        assert float(found["f1.pooled.low"]) <= float(found["f1.pooled"]) <= float(found["f1.pooled.high"])
+    together = json.loads((tmp_path / "out/everything/0/1/evaluation/test/metrics.json").read_text())
+    assert together["ensemble"] == [str(tmp_path / "out/everything/0/0")]
     assert [(one["network"], one["strategy"], one["annotated"], one["sn_updates"]) for one in rows("prove")] == [
         (network, strategy, "2", "2") for network in ("small", "same") for strategy in ("supervised", "fixmatch")
     ]
