@@ -17,6 +17,8 @@ EXAMPLES = """\
       writes metrics.json, images.csv, counts.csv, examples.png and reliability.svg into runs/first/evaluation/test
   flexdan evaluate runs/first --split test --tta
       the same, averaged over mirror images, into runs/first/evaluation/test-tta
+  flexdan evaluate runs/first --split test --ensemble runs/second --tta-turns
+      the mean of two networks over eight views, into runs/first/evaluation/test-tta-turns-ensemble
   flexdan evaluate runs/first --tune-postprocessing
       find the post-processing that is best on the validation images, keep it in the run, and measure with it
   flexdan evaluate runs/first --split test --manifest data/other.csv -o other/ --json

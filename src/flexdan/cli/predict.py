@@ -27,6 +27,7 @@ EXAMPLES = """\
   flexdan predict runs/first new_images/ -o predictions/
       writes predictions/mask/NAME.png and predictions/outlines/NAME.png for every image in the folder
   flexdan predict runs/first slide1.tif slide2.tif -o predictions/ --tta --save mask probabilities
+  flexdan predict runs/first images/ -o predictions/ --ensemble runs/second --tta-turns --save instances
   flexdan predict runs/first data/manifest.csv --split test -o predictions/ --skip-existing
       the images of a split; those that have their results already are left out
   flexdan predict runs/first new_images/ -o predictions/ --save instances instance_outlines
