@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from flexdan.inference.predict import as_logits
+
 Size = tuple[int, int]
 
 
@@ -34,7 +36,7 @@ class EnsembleMean(nn.Module):
             resized = images if same else interpolate(images, size, mode="bilinear", antialias=True)
             probabilities = network(resized).float().softmax(1)
             found.append(probabilities if same else interpolate(probabilities, tuple(own), mode="bilinear"))
-        return torch.stack(found).mean(0).clamp(min=torch.finfo(torch.float32).tiny).log()
+        return as_logits(torch.stack(found).mean(0))
 
 
 def segment_by_all(segments: Sequence[Callable[[np.ndarray], np.ndarray]], pixels: np.ndarray) -> np.ndarray:

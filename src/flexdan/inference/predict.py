@@ -37,11 +37,16 @@ class ViewMean(nn.Module):
         total = self._over_flips(images)
         if self.turns:
             total = (total + self._over_flips(images.rot90(1, (2, 3))).rot90(-1, (2, 3))) / 2
-        return total.clamp(min=torch.finfo(torch.float32).tiny).log()
+        return as_logits(total)
 
     def _over_flips(self, images: Tensor) -> Tensor:
         probabilities = [self.network(images.flip(axes)).float().softmax(1).flip(axes) for axes in FLIPS]
         return torch.stack(probabilities).mean(0)
+
+
+def as_logits(probabilities: Tensor) -> Tensor:
+    """Return what softmax makes the probabilities (N, K, H, W) of again, also where one is 0."""
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def predict_image(
