@@ -51,8 +51,13 @@ def judge_labels(run: Path) -> dict[str, float]:
     return {
         "labels": has_label.mean(),
         "labels_right": (found == true).mean(),
-        "labels_dice": 2 * (found & true).sum() / max(found.sum() + true.sum(), 1),
+        "labels_dice": dice_of(found, true),
     }
+
+
+def dice_of(found: np.ndarray, true: np.ndarray) -> float:
+    """Return the Dice of two masks, bool of one shape; 0 where both are empty."""
+    return 2 * (found & true).sum() / max(found.sum() + true.sum(), 1)
 
 
 @torch.inference_mode()
@@ -80,8 +85,7 @@ def judge(run: Path) -> dict[str, float]:
         classes = fold_contours(classes) if config.sn.contour_width else classes
         truth = resize_mask(load_mask(record), size) == 1
         found = (classes.argmax(1)[0] == 1).numpy()
-        dice = 2 * (found & truth).sum() / max(found.sum() + truth.sum(), 1)
-        rows.append((record.image in known, score, classes.amax(1).mean().item(), dice))
+        rows.append((record.image in known, score, classes.amax(1).mean().item(), dice_of(found, truth)))
     table = np.array(rows)
     annotated = table[:, 0] == 1
     score, confidence, dice = table[~annotated, 1:].T

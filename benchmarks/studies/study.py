@@ -126,16 +126,16 @@ def everything(study: Study) -> None:
     Each with the post-processing that `tune` has found for as many.
     """
     parts = {"train": [*study.splits["choose"], *study.splits["validation"]], "test": study.splits["test"]}
-    manifest, rows = study.manifest("everything", parts), []
-    for seed in range(study.definition["everything"]["seeds"]):
+    manifest, plan, rows = study.manifest("everything", parts), study.definition["everything"], []
+    found = [read_postprocessing(study.folder / "tune" / str(number)) for number in range(len(_networks(plan)))]
+    if None in found:
+        sys.exit("the post-processing is that of the step tune: run it first")
+    for seed in range(plan["seeds"]):
         own = {"data.manifest": str(manifest), "seed": seed, **LAST_EPOCH}
         runs = _train_networks(study, "everything", study.folder / "everything" / str(seed), own)
-        for count, run in enumerate(runs, start=1):
-            found = read_postprocessing(study.folder / "tune" / run.name)
-            if found is None:
-                sys.exit("the post-processing is that of the step tune: run it first")
-            figures = _evaluate(run, "test", ["--tta-turns", *_options(found[0]), *_ensemble(runs[: count - 1])])
-            if figures["postprocessing"]["settings"] != asdict(found[0]):
+        for count, (run, (postprocessing, _)) in enumerate(zip(runs, filter(None, found), strict=True), start=1):
+            figures = _evaluate(run, "test", ["--tta-turns", *_options(postprocessing), *_ensemble(runs[: count - 1])])
+            if figures["postprocessing"]["settings"] != asdict(postprocessing):
                 sys.exit(f"{run} was measured with another post-processing: remove its folder `evaluation`")
             scores = _scores(figures, intervals=True)
             rows.append({"networks": count, "seed": seed, **_trainings(runs[:count]), **scores, **_objects(figures)})
@@ -145,10 +145,15 @@ def everything(study: Study) -> None:
 def _train_networks(study: Study, step: str, folder: Path, settings: Mapping[str, Any]) -> list[Path]:
     """Train every network of a step; returns their folders, which are numbered."""
     plan, runs = study.definition[step], []
-    for number, changes in enumerate(plan.get("networks", [{}])):
+    for number, changes in enumerate(_networks(plan)):
         runs.append(folder / str(number))
         _train(runs[-1], study.settings(plan["settings"], changes, settings))
     return runs
+
+
+def _networks(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what each network of a step has beside the settings of all; one has nothing, where none is told."""
+    return plan.get("networks", [{}])
 
 
 def _ensemble(runs: Sequence[Path]) -> list[str]:

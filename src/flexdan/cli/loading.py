@@ -172,7 +172,7 @@ def _load_one(options: argparse.Namespace) -> Segmenter:
     from flexdan.config import network_shape
     from flexdan.engine.checkpoint import load_run
     from flexdan.engine.precision import make_autocast, resolve_precision
-    from flexdan.inference import ViewMean, predict_image
+    from flexdan.inference import over_views, predict_image
 
     loaded = load_run(options.run, options.weights or "best")
     config = loaded.config
@@ -196,7 +196,7 @@ def _load_one(options: argparse.Namespace) -> Segmenter:
         autocast=autocast,
     )
     return Segmenter(
-        network=ViewMean(network, turns=options.tta == "turns") if options.tta else network,
+        network=over_views(network, options.tta),
         config=config,
         weights=weights,
         epoch=loaded.epoch,

@@ -20,7 +20,7 @@ from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts, build_network
 from flexdan.engine.start import load_first_weights
 from flexdan.inference import most_probable, predict_image
-from flexdan.strategies import Player, en_inputs, en_takes_part, evaluating, pixel_shares
+from flexdan.strategies import Player, en_inputs, en_takes_part, label_logits, pixel_shares
 
 LABELS = "pseudo_labels.npz"
 
@@ -127,7 +127,6 @@ def best_judged(labels: Sequence[np.ndarray], scores: Sequence[np.ndarray], shar
     return [np.where(judged >= limit, one, np.uint8(IGNORE)) for one, judged in zip(labels, scores, strict=True)]
 
 
-@torch.no_grad()
 def _en_scores(
     parts: TrainingParts, en: nn.Module, config: RunConfig, pixels: Tensor, probabilities: np.ndarray
 ) -> np.ndarray:
@@ -135,8 +134,7 @@ def _en_scores(
     image = to_tensor(pixels, config.data.mean, config.data.std)
     maps = torch.from_numpy(probabilities[None, 1:])
     inputs = en_inputs(image, maps, config.adversarial.en_input).to(parts.accelerator.device)
-    with evaluating(en), parts.means.autocast():
-        scores = en(inputs).float()
+    scores = label_logits(en, inputs, parts.means)
     return pixel_shares(scores, config.adversarial.en_criterion, image.shape[2:])[0].cpu().numpy()
 
 

@@ -14,7 +14,7 @@ from flexdan.inference.evaluate import (
     segment_records,
 )
 from flexdan.inference.instances import to_instances
-from flexdan.inference.predict import ViewMean, evaluation_mode, predict_image
+from flexdan.inference.predict import ViewMean, evaluation_mode, over_views, predict_image
 from flexdan.inference.tuning import OBJECTIVE, TuningTrial, tune
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "fold_contours",
     "most_probable",
     "named",
+    "over_views",
     "predict_image",
     "segment_by_all",
     "segment_records",

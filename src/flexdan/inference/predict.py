@@ -44,6 +44,11 @@ class ViewMean(nn.Module):
         return torch.stack(probabilities).mean(0)
 
 
+def over_views(network: nn.Module, views: Views) -> nn.Module:
+    """Return a network, or its mean over views where there are some."""
+    return ViewMean(network, turns=views == "turns") if views else network
+
+
 def as_logits(probabilities: Tensor) -> Tensor:
     """Return what softmax makes the probabilities (N, K, H, W) of again, also where one is 0."""
     return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
@@ -88,7 +93,7 @@ def predict_image(
         float32 (K, H, W), on the CPU; the classes of a pixel add up to 1.
     """
     height, width = pixels.shape[:2]
-    network = ViewMean(network, turns=tta == "turns") if tta else network
+    network = over_views(network, tta)
 
     def probabilities(images: Tensor) -> Tensor:
         with autocast():

@@ -20,7 +20,7 @@ from flexdan.strategies.en_input import en_input_channels, en_inputs, pixel_shar
 from flexdan.strategies.entropy_minimisation import entropy_minimisation
 from flexdan.strategies.fixmatch import FixMatch
 from flexdan.strategies.health import Health, gradient_ratio, judge_health
-from flexdan.strategies.lesson import Lesson, Term, Weighted, evaluating
+from flexdan.strategies.lesson import Lesson, Term, Weighted, label_logits
 from flexdan.strategies.mean_teacher import MeanTeacher
 from flexdan.strategies.self_training import SelfTraining
 from flexdan.strategies.step import Batch, Means, Name, NonFiniteLossError, Player, Players
@@ -56,9 +56,9 @@ __all__ = [
     "en_inputs",
     "en_takes_part",
     "entropy_minimisation",
-    "evaluating",
     "gradient_ratio",
     "judge_health",
+    "label_logits",
     "make_batch",
     "mix",
     "pixel_shares",
