@@ -63,7 +63,7 @@ class OptimizerConfig:
         optimizer_type: adam, adamw (Adam with decoupled weight decay, Loshchilov and Hutter 2019) or sgd.
         implementation: how torch goes through the weights, with equal results but for rounding; for_loop: one after the
             other; foreach: many at once, which is fast on a GPU and needs memory for two copies of them; fused: in one
-            kernel without copies; auto: foreach on a GPU, for_loop on the CPU.
+            kernel without copies; auto: foreach on a GPU, fused on the CPU.
         lr: learning rate.
         encoder_lr: learning rate of the encoder of an EncoderUNet; null: lr.
         weight_decay: L2 penalty on the weights; with adamw each update multiplies the weights by 1 - lr * this instead,

@@ -21,6 +21,8 @@ def build_optimizer(settings: OptimizerConfig, network: nn.Module, lr: float | N
     """
     momentum, how = settings.momentum, settings.implementation
     weights: list[Any] = list(network.parameters())
+    if how == "auto" and weights[0].device.type == "cpu":
+        how = "fused"
     if settings.encoder_lr is not None and isinstance(network, EncoderUNet):
         encoder = list(network.encoder.parameters())
         inside = set(map(id, encoder))

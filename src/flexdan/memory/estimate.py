@@ -246,5 +246,5 @@ def on_device(config: RunConfig, *, bf16: bool, foreach: bool) -> RunConfig:
     if training.precision == "auto":
         training = replace(training, precision="bf16" if bf16 else "fp32")
     if optimizer.implementation == "auto":
-        optimizer = replace(optimizer, implementation="foreach" if foreach else "for_loop")
+        optimizer = replace(optimizer, implementation="foreach" if foreach else "fused")
     return replace(config, training=training, optimizer=optimizer)

@@ -144,12 +144,12 @@ class SameConv2d(nn.Conv2d):
         before = (kernel - stride) // 2
         self.uneven = (kernel - stride) % 2 == 1
         self.sides = (before, before + 1, before, before + 1)
-        self.wide = groups > 1 and kernel > 3
+        self.slow_in_bf16 = groups > 1 and (kernel > 3 or stride > 1)
 
     def forward(self, input: Tensor) -> Tensor:
         """Call the convolution."""
-        if self.wide and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):  # in bf16 the gradient of such weights takes six times as long
+        if self.slow_in_bf16 and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):  # in bf16 the gradient takes four to twenty times as long
                 return self._convolve(input.float()).to(input.dtype)
         return self._convolve(input)
 
