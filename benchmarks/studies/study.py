@@ -94,9 +94,8 @@ def say(*words: str) -> None:
 
 
 def choose(study: Study) -> None:
-    """Train every variant on a part of the training images, and measure it on the rest of them."""
-    manifest = study.manifest("choose", {"train": study.splits["choose"], "val": study.splits["validation"]})
-    plan, rows = study.definition["choose"], []
+    """Train every variant without some of the training images, and measure it on those."""
+    manifest, plan, rows = _without_held(study, "choose"), study.definition["choose"], []
     for seed in range(plan["seeds"]):
         for name, changes in plan["variants"].items():
             run = study.folder / "choose" / f"{name}-{seed}"
@@ -108,9 +107,7 @@ def choose(study: Study) -> None:
 
 def tune(study: Study) -> None:
     """Train the final networks without some of the training images, and find their post-processing on those."""
-    held = set(study.splits["held"])
-    rest = [one for one in (*study.splits["choose"], *study.splits["validation"]) if one not in held]
-    manifest = study.manifest("tune", {"train": rest, "val": study.splits["held"]})
+    manifest = _without_held(study, "tune")
     runs = _train_networks(study, "tune", study.folder / "tune", {"data.manifest": str(manifest), "seed": 0})
     rows = []
     for count, run in enumerate(runs, start=1):
@@ -118,6 +115,13 @@ def tune(study: Study) -> None:
         figures = _evaluate(run, "val", words)
         rows.append({"networks": count, "seed": 0, **_trainings(runs[:count]), **_scores(figures), **_objects(figures)})
     _write_record(f"{study.name}_tune", rows)
+
+
+def _without_held(study: Study, name: str) -> Path:
+    """Return a manifest in which the images `held` of train are for validation."""
+    held = set(study.splits["held"])
+    rest = [one for one in (*study.splits["choose"], *study.splits["validation"]) if one not in held]
+    return study.manifest(name, {"train": rest, "val": study.splits["held"]})
 
 
 def everything(study: Study) -> None:
