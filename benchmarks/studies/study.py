@@ -4,11 +4,16 @@
     python benchmarks/studies/study.py tune glas --images FOLDER -o runs/glas  # post-processing, on images held back
     python benchmarks/studies/study.py everything glas --images FOLDER -o runs/glas  # all of train, not validated
     python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas  # strategies, few annotated, seeds
+    python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas --counts 17 --strategies fixmatch  # some
     python benchmarks/studies/study.py tables  # docs/results.md, from the records
 
 FOLDER holds the images as `flexdan data import` reads them. Each command goes on where it was stopped, and writes what
 it has found into records/ (numbers, settings and names of images, no pictures). What is trained stands in NAME.yaml,
 which images are for what in splits/NAME.yaml. No choice sees a test image: `choose` and `tune` work without them.
+
+`prove` may be done in parts, on several machines and in several folders: each training takes the place of the same one
+in the records, if that was done on the same kind of processor. Differences are those of one kind of processor, from all
+trainings whose counts are recorded.
 """
 
 import argparse
@@ -16,28 +21,29 @@ import csv
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tables import read, write_tables
+from records import CELL, GROUP, count_rows, find_differences, merge_rows, write_rows
+from tables import write_tables
 
 from flexdan.cli.main import main as flexdan
 from flexdan.cli.postprocessing import option_name
 from flexdan.cli.sweeps import open_sweep
 from flexdan.cli.train import differing_settings, saved_settings
 from flexdan.config import PostprocessingConfig, read_postprocessing, typed_settings
-from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
 from flexdan.data import read_manifest, write_manifest
 from flexdan.inference.tuning import PARTING
+from flexdan.metrics import read_scores
 from flexdan.sweep import summarize_sweep
 
 HERE = Path(__file__).parent
 LEVELS = {"objects": ("f1", "object_dice", "object_hausdorff"), "full_resolution": ("dice", "iou")}
-CELL = {"strategy": "strategy", "annotated": "data.annotated", "seed": "seed"}  # column of a record -> setting
+SWEPT = {"strategy": "strategy", "annotated": "data.annotated", "seed": "seed"}  # column of a record -> setting
 LAST_EPOCH = {
     "data.val_split": "none",
     "training.best_metric": "epoch",
@@ -55,6 +61,9 @@ class Study:
         images: folder of the data.
         folder: where everything goes.
         networks: of which something is to be proved; none: of all in the definition.
+        counts: of annotated images that `prove` is to take; none: those of the definition.
+        strategies: the same.
+        seeds: how many; 0: those of the definition.
     """
 
     name: str
@@ -63,6 +72,9 @@ class Study:
     images: Path
     folder: Path
     networks: Sequence[str] = ()
+    counts: Sequence[int] = ()
+    strategies: Sequence[str] = ()
+    seeds: int = 0
 
     def manifest(self, name: str, parts: Mapping[str, Sequence[str]]) -> Path:
         """Return a manifest of some parts, each of the images named; others are not in it."""
@@ -102,7 +114,7 @@ def choose(study: Study) -> None:
             _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], changes or {}))
             figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
             rows.append({"variant": name, "seed": seed, **_training(run), **_scores(figures), **_objects(figures)})
-            _write_record(f"{study.name}_choose", rows)
+            write_rows(f"{study.name}_choose", rows, HERE)
 
 
 def tune(study: Study) -> None:
@@ -114,7 +126,7 @@ def tune(study: Study) -> None:
         words = ["--tta-turns", "--tune-postprocessing", "--weights", "last", *_ensemble(runs[: count - 1])]
         figures = _evaluate(run, "val", words)
         rows.append({"networks": count, "seed": 0, **_trainings(runs[:count]), **_scores(figures), **_objects(figures)})
-    _write_record(f"{study.name}_tune", rows)
+    write_rows(f"{study.name}_tune", rows, HERE)
 
 
 def _without_held(study: Study, name: str) -> Path:
@@ -143,7 +155,7 @@ def everything(study: Study) -> None:
                 sys.exit(f"{run} was measured with another post-processing: remove its folder `evaluation`")
             scores = _scores(figures, intervals=True)
             rows.append({"networks": count, "seed": seed, **_trainings(runs[:count]), **scores, **_objects(figures)})
-    _write_record(f"{study.name}_everything", rows)
+    write_rows(f"{study.name}_everything", rows, HERE)
 
 
 def _train_networks(study: Study, step: str, folder: Path, settings: Mapping[str, Any]) -> list[Path]:
@@ -180,19 +192,23 @@ def _options(settings: PostprocessingConfig) -> list[str]:
 def prove(study: Study) -> None:
     """Train strategies with few annotated images and the rest of train unannotated, and measure them on test.
 
-    Of each network that the definition has, or of those that the command names.
+    Of each network that the definition has, or of those that the command names; so too with counts and strategies.
     """
     train = [*study.splits["choose"], *study.splits["validation"]]
     manifest = study.manifest("prove", {"train": train, "test": study.splits["test"]})
     for network, plan in study.definition["prove"].items():
-        if study.networks and network not in study.networks:
+        counts, strategies = (
+            [one for one in plan[name] if one in (getattr(study, name) or plan[name])]
+            for name in ("counts", "strategies")
+        )
+        if (study.networks and network not in study.networks) or not counts or not strategies:
             continue
         folder = study.folder / "prove" / network
         try:
             say(
                 *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
-                *("--counts", ",".join(map(str, plan["counts"])), "--strategies", ",".join(plan["strategies"])),
-                *("--seeds", str(plan["seeds"]), f"--evaluate={plan['evaluate']}"),
+                *("--counts", ",".join(map(str, counts)), "--strategies", ",".join(strategies)),
+                *("--seeds", str(study.seeds or plan["seeds"]), f"--evaluate={plan['evaluate']}"),
                 *("--set", *in_words(plan["settings"] | LAST_EPOCH)),
             )
         finally:
@@ -201,35 +217,25 @@ def prove(study: Study) -> None:
 
 def _record_proof(study: Study, network: str, folder: Path) -> None:
     """Write what is known of the trainings of a network, of every image in them, and of paired differences."""
-    trials = [one for one in summarize_sweep(open_sweep(folder, "", "")).trials if one.state == "complete"]
-    rows, images = [], []
-    runs: dict[int, list[Path]] = {}
-    for one in trials:
+    rows, images, counts = [], [], []
+    for one in summarize_sweep(open_sweep(folder, "", "")).trials:
         run = folder / one.folder
-        file = run / "evaluation" / "test" / "metrics.json"
-        if not file.is_file():
+        evaluation = run / "evaluation" / "test"
+        if one.state != "complete" or not (evaluation / "metrics.json").is_file():
             continue
-        params: dict[str, Any] = dict(one.params)
-        cell = {name: params[at] for name, at in CELL.items()}
-        names = {Path(name).stem for name in read_record(run / "record.jsonl")[0]["annotated"]}
+        start, params = read_record(run / "record.jsonl")[0], dict(one.params)
+        cell: dict[str, Any] = {"network": network, "processor": start["environment"]["processor"]}
+        cell |= {name: params[at] for name, at in SWEPT.items()}
         expected = study.splits["annotated"][f"{cell['annotated']} of seed {cell['seed']}"]
-        if names != set(expected):
+        if {Path(name).stem for name in start["annotated"]} != set(expected):
             sys.exit(f"{run} has other annotated images than splits/{study.name}.yaml says")
-        rows.append({**cell, **_training(run), **_scores(json.loads(file.read_text()))})
-        with (file.parent / "images.csv").open(newline="") as lines:
+        rows.append({**cell, **_training(run), **_scores(json.loads((evaluation / "metrics.json").read_text()))})
+        with (evaluation / "images.csv").open(newline="") as lines:
             images += [{**cell, **_image_row(row)} for row in csv.DictReader(lines)]
-        runs.setdefault(cell["annotated"], []).append(run)
-    _write_record(f"{study.name}_prove", rows, network)
-    _write_record(f"{study.name}_prove_images", images, network)
-    differences = []
-    for count, those in sorted(runs.items()):
-        table = folder / f"compare_{count}.csv"
-        metrics = ["f1", "object_dice", "object_hausdorff", "full_resolution.dice"]
-        say("compare", *map(str, those), "--split", "test", "--no-evaluate", "--baseline", "supervised",
-            "--metric", *metrics, "--format", "csv", "-o", str(table), "--force")  # fmt: skip
-        with table.open(newline="") as lines:
-            differences += [{"annotated": count, **row} for row in csv.DictReader(lines)]
-    _write_record(f"{study.name}_prove_differences", differences, network)
+        counts += [{**cell, **row} for row in count_rows(read_scores(evaluation / "counts.csv"))]
+    for name, found in (("prove", rows), ("prove_images", images), ("prove_counts", counts)):
+        merge_rows(f"{study.name}_{name}", found, CELL, HERE)
+    merge_rows(f"{study.name}_prove_differences", find_differences(study.name, HERE), (*GROUP, "strategy"), HERE)
 
 
 def _train(run: Path, settings: Mapping[str, Any]) -> None:
@@ -287,19 +293,11 @@ def _image_row(row: Mapping[str, str]) -> dict[str, str]:
     return {"image": Path(row["image"]).stem, **{name: row[name] for name in names}}
 
 
-def _write_record(name: str, rows: Iterable[Mapping[str, Any]], network: str | None = None) -> None:
-    """Write a record; rows of one network take the place of its rows, and leave those of others."""
-    path = HERE / "records" / f"{name}.csv"
-    rows = list(rows)
-    if network is not None:
-        rows = [one for one in read(name, HERE) if one["network"] != network] + [
-            {"network": network, **one} for one in rows
-        ]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["nothing"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {len(rows)} rows")
+def _known(plans: Mapping[str, Mapping[str, Any]], name: str) -> list[Any]:
+    """Return the networks that can be proved, or the counts or strategies of any of them."""
+    if name == "networks":
+        return list(plans)
+    return list(dict.fromkeys(one for plan in plans.values() for one in plan[name]))
 
 
 STEPS = {"choose": choose, "tune": tune, "everything": everything, "prove": prove}
@@ -311,7 +309,9 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.yaml")))
     parser.add_argument("--images", type=Path, help="folder of the data")
     parser.add_argument("-o", "--output", type=Path, help="folder of the trainings")
-    parser.add_argument("--network", nargs="+", default=[], help="prove: only these of the networks in NAME.yaml")
+    for name, kind in (("networks", str), ("counts", int), ("strategies", str)):
+        parser.add_argument(f"--{name}", nargs="+", type=kind, default=[], help="prove: only these of NAME.yaml")
+    parser.add_argument("--seeds", type=int, default=0, help="prove: as many, and not as NAME.yaml says")
     options = parser.parse_args()
     if options.step == "tables":
         write_tables()
@@ -323,15 +323,20 @@ def main() -> None:
         yaml.safe_load(path.read_text())
         for path in (HERE / f"{options.name}.yaml", HERE / "splits" / f"{options.name}.yaml")
     )
-    if unknown := set(options.network) - set(definition["prove"]):
-        parser.error(f"NAME.yaml proves nothing of a network {min(unknown)!r}: it has {', '.join(definition['prove'])}")
+    for name in ("networks", "counts", "strategies"):
+        known = _known(definition["prove"], name)
+        if unknown := [one for one in getattr(options, name) if one not in known]:
+            parser.error(f"--{name}: NAME.yaml proves nothing of {unknown[0]}, but of {', '.join(map(str, known))}")
     study = Study(
         name=options.name,
         definition=definition,
         splits=splits,
         images=options.images,
         folder=options.output,
-        networks=options.network,
+        networks=options.networks,
+        counts=options.counts,
+        strategies=options.strategies,
+        seeds=options.seeds,
     )
     STEPS[options.step](study)
 

@@ -1,16 +1,16 @@
 """Tables of docs/results.md, from the records."""
 
-import csv
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from records import read_rows
 
 from flexdan.config.files import atomic_path
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "results.md"
-Row = dict[str, str]
 WAYS = {"pooled": "pooled", "image_mean": "mean over images"}
 OBJECTS = {"f1": "F1", "object_dice": "object Dice", "object_hausdorff": "object Hausdorff"}
 NAMES = {**OBJECTS, "dice": "Dice of pixels", "iou": "IoU of pixels"}
@@ -21,15 +21,6 @@ PUBLISHED = (  # method, annotated, F1, object Dice, object Hausdorff
 )
 
 
-def read(name: str, studies: Path = HERE) -> list[Row]:
-    """Return the rows of a record; none where it is not there."""
-    path = studies / "records" / f"{name}.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
-
-
 def number(metric: str, value: str | float) -> str:
     """Return a score as text: distances with one digit, shares with three."""
     return f"{float(value):.1f}" if metric == "object_hausdorff" else f"{float(value):.3f}"
@@ -38,7 +29,7 @@ def number(metric: str, value: str | float) -> str:
 def full_table(name: str) -> list[Sequence[str]]:
     """Return the final network beside the published ones."""
     rows = [("method", "annotated", *OBJECTS.values()), *PUBLISHED]
-    for one in read(f"{name}_everything"):
+    for one in read_rows(f"{name}_everything"):
         for way, words in WAYS.items():
             cells = []
             for metric in OBJECTS:
@@ -53,8 +44,8 @@ def full_table(name: str) -> list[Sequence[str]]:
 def choose_table(name: str) -> list[Sequence[str]]:
     """Return the variants on the validation part, each beside the first."""
     rows: list[Sequence[str]] = [("variant", "seeds", *NAMES.values(), "minutes")]
-    found: dict[str, list[Row]] = {}
-    for one in read(f"{name}_choose"):
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in read_rows(f"{name}_choose"):
         found.setdefault(one["variant"], []).append(one)
     for variant, those in found.items():
         means = [number(metric, statistics.fmean(float(one[f"{metric}.pooled"]) for one in those)) for metric in NAMES]
@@ -66,51 +57,39 @@ def choose_table(name: str) -> list[Sequence[str]]:
 def prove_table(name: str) -> list[Sequence[str]]:
     """Return means and standard deviations over seeds of every strategy."""
     metrics = [name for name in NAMES if name != "iou"]
-    header = ("network", "annotated", "strategy", "seeds", *(NAMES[metric] for metric in metrics), "minutes")
-    rows: list[Sequence[str]] = [header]
-    found: dict[tuple[str, int, str], list[Row]] = {}
-    for one in read(f"{name}_prove"):
-        found.setdefault((one["network"], int(one["annotated"]), one["strategy"]), []).append(one)
-    for (network, count, strategy), those in sorted(found.items(), key=lambda pair: pair[0][:2]):
+    names = (NAMES[metric] for metric in metrics)
+    rows: list[Sequence[str]] = [("network", "processor", "annotated", "strategy", "seeds", *names, "minutes")]
+    found: dict[tuple[str, str, int, str], list[dict[str, str]]] = {}
+    for one in read_rows(f"{name}_prove"):
+        found.setdefault((*_group(one), one["strategy"]), []).append(one)
+    for (network, processor, count, strategy), those in sorted(found.items(), key=lambda pair: pair[0][:3]):
         cells = []
         for metric in metrics:
             values = [float(one[f"{metric}.{'image_mean' if metric == 'dice' else 'pooled'}"]) for one in those]
             spread = number(metric, statistics.stdev(values)) if len(values) > 1 else "-"
             cells.append(f"{number(metric, statistics.fmean(values))} ± {spread}")
         minutes = statistics.fmean(float(one["minutes"]) for one in those)
-        rows.append((network, str(count), strategy, str(len(those)), *cells, f"{minutes:.1f}"))
+        rows.append((network, processor, str(count), strategy, str(len(those)), *cells, f"{minutes:.1f}"))
     return rows
 
 
+def _group(row: Mapping[str, str]) -> tuple[str, str, int]:
+    return row["network"], row["processor"], int(row["annotated"])
+
+
 def differences_table(name: str) -> list[Sequence[str]]:
-    """Return the paired differences from supervised training, as `flexdan compare` has them."""
-    rows: list[Sequence[str]] = [
-        (
-            "network",
-            "annotated",
-            "strategy",
-            "metric",
-            "difference",
-            "over seeds",
-            "over images",
-            "over both",
-            "verdict",
-        )
-    ]
-    for one in sorted(read(f"{name}_prove_differences"), key=lambda one: (one["network"], int(one["annotated"]))):
-        way = "image_mean" if one["level"] == "full_resolution" else "pooled"
-        if not one["difference"] or one["over"] != way or one["part"]:
+    """Return the paired differences from supervised training: objects pooled, pixels as means over images."""
+    spans = {name: f"over {name}" for name in ("seeds", "images", "both")}
+    columns = ("network", "processor", "annotated", "strategy", "seeds", "metric", "difference")
+    rows: list[Sequence[str]] = [(*columns, *spans.values(), "verdict")]
+    for one in sorted(read_rows(f"{name}_prove_differences"), key=_group):
+        metric, way = one["metric"], "image_mean" if one["level"] == "full_resolution" else "pooled"
+        if metric == "iou" or one["over"] != way:
             continue
-        metric = one["metric"]
-        spans = [
-            f"[{signed(metric, one[f'{over}_low'])}, {signed(metric, one[f'{over}_high'])}]"
-            if one[f"{over}_low"]
-            else "-"
-            for over in ("seeds", "images", "both")
-        ]
-        difference = signed(metric, one["difference"])
-        cell = (one["network"], one["annotated"], one["configuration"])
-        rows.append((*cell, NAMES[metric], difference, *spans, one["verdict"]))
+        ends = [[signed(metric, one[f"{name}_{end}"]) for end in ("low", "high")] for name in spans if one["seeds_low"]]
+        told = [f"[{low}, {high}]" for low, high in ends] or ["-"] * len(spans)
+        cell = [one[column] for column in columns[:5]]
+        rows.append((*cell, NAMES[metric], signed(metric, one["difference"]), *told, one["verdict"]))
     return rows
 
 

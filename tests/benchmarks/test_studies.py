@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import records
 import study
 import tables
 import yaml
 
+from flexdan.cli.main import main as flexdan
 from flexdan.config import config_from_mapping
 from flexdan.data import read_manifest
 from flexdan.data.manifest import ImageRecord
@@ -65,12 +67,12 @@ def test_the_tables_of_the_results_are_those_of_the_records():
 
 
 def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, capsys):
-    records = [one for one in read_manifest(discs) if one.split]
+    discs_images = [one for one in read_manifest(discs) if one.split]
     images = tmp_path / "images"
     for kind in ("images", "masks"):
         (images / kind).mkdir(parents=True)
     names = []
-    for number, one in enumerate(one for one in records if one.annotated):
+    for number, one in enumerate(one for one in discs_images if one.annotated):
         names.append(f"image_{number}")
         shutil.copy(one.image, images / "images" / f"image_{number}{one.image.suffix}")
         shutil.copy(one.mask, images / "masks" / f"image_{number}{one.mask.suffix}")
@@ -113,7 +115,8 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
         (here / folder / "discs.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     monkeypatch.setattr(study, "HERE", here)
     (here / "records").mkdir()
-    for step in ("choose", "tune", "everything", "prove --network same", "prove --network small", "prove"):
+    in_parts = ("prove --networks same", "prove --networks small --counts 2 --strategies supervised", "prove")
+    for step in ("choose", "tune", "everything", *in_parts):
         command = ["study.py", *step.split(), "--images", str(images), "-o", str(tmp_path / "out")]
         monkeypatch.setattr(sys, "argv", [*command[:2], "discs", *command[2:]])
         study.main()
@@ -135,7 +138,28 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
         (network, strategy, "2", "2") for network in ("small", "same") for strategy in ("supervised", "fixmatch")
     ]
     assert len(rows("prove_images")) == 2 * 2 * 2
-    differences = [one for one in rows("prove_differences") if one["configuration"] != "supervised"]
-    dice = next(one for one in differences if one["metric"] == "dice" and one["over"] == "pooled")
+    found = [one for one in rows("prove_differences") if one["network"] == "small"]
+    dice = next(one for one in found if one["metric"] == "dice" and one["over"] == "pooled")
     trained = {one["strategy"]: float(one["dice.pooled"]) for one in rows("prove") if one["network"] == "small"}
     assert float(dice["difference"]) == pytest.approx(trained["fixmatch"] - trained["supervised"], abs=2e-5)
+    table, columns = tmp_path / "compare.csv", ("difference", "images_low", "images_high", "better", "worse")
+    words = ["compare", str(tmp_path / "out/prove/small"), "--split", "test", "--no-evaluate", "--format", "csv"]
+    assert flexdan([*words, "--metric", *(".".join(one) for one in records.METRICS), "-o", str(table)]) == 0
+    with table.open(newline="") as lines:
+        compared = [one for one in csv.DictReader(lines) if one["difference"]]
+    assert len(compared) == len(found) == 2 * len(records.METRICS)
+    for ours, theirs in zip(found, compared, strict=True):
+        assert [ours[name] for name in ("level", "metric", "over")] == [
+            theirs[name] for name in ("level", "metric", "over")
+        ]
+        assert [float(ours[name]) for name in columns] == pytest.approx(
+            [float(theirs[name]) for name in columns], abs=1e-6
+        )
+
+
+def test_rows_take_the_place_of_those_with_the_same_key_and_leave_others(tmp_path):
+    (tmp_path / "records").mkdir()
+    for rows in ([{"of": 1, "value": 10}, {"of": 2, "value": 20}], [{"of": 3, "value": 30}, {"of": 1, "value": 11}]):
+        records.merge_rows("some", rows, ["of"], tmp_path)
+    found = records.read_rows("some", tmp_path)
+    assert [(one["of"], one["value"]) for one in found] == [("2", "20"), ("3", "30"), ("1", "11")]

@@ -1,0 +1,111 @@
+"""Records of the studies: tables of numbers, settings and names of images, and the paired differences in them."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flexdan.config.files import atomic_path
+from flexdan.metrics import Scores, resample
+from flexdan.report.paired import Difference, differences
+
+HERE = Path(__file__).parent
+Row = Mapping[str, Any]
+GROUP = ("network", "processor", "annotated")  # within which trainings are compared
+CELL = (*GROUP, "strategy", "seed")
+METRICS = (
+    *(("objects", name) for name in ("f1", "object_dice", "object_hausdorff")),
+    *(("full_resolution", name) for name in ("dice", "iou")),
+)
+RESAMPLES = 2000
+
+
+def read_rows(name: str, studies: Path = HERE) -> list[dict[str, str]]:
+    """Return the rows of a record; none where it is not there."""
+    path = studies / "records" / f"{name}.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def write_rows(name: str, rows: Sequence[Row], studies: Path = HERE) -> None:
+    """Write a record anew; columns are those of the first row."""
+    path = studies / "records" / f"{name}.csv"
+    if not rows:
+        return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {len(rows)} rows")
+
+
+def merge_rows(name: str, rows: Sequence[Row], key: Sequence[str], studies: Path = HERE) -> None:
+    """Write rows into a record, in the place of those that have the same key; all others stay."""
+
+    def of(row: Row) -> tuple[str, ...]:
+        return tuple(str(row[column]) for column in key)
+
+    new = {of(one) for one in rows}
+    write_rows(name, [*(one for one in read_rows(name, studies) if of(one) not in new), *rows], studies)
+
+
+def count_rows(scores: Scores) -> Iterable[dict[str, str]]:
+    """Return what was counted in each image, as far as `METRICS` need it."""
+    levels = {level for level, _ in METRICS}
+    for place, image in enumerate(scores.images):
+        counts = {name: values[place] for name, values in scores.counts.items() if name.split(".")[0] in levels}
+        yield {"image": Path(image).stem, **{name: f"{value:.9g}" for name, value in counts.items()}}
+
+
+def find_differences(name: str, studies: Path = HERE) -> list[dict[str, Any]]:
+    """Return how much each strategy has of each metric more than supervised training.
+
+    For every network, kind of processor and number of annotated images, over the seeds that both have: of the trainings
+    whose counts are recorded.
+    """
+    cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in read_rows(f"{name}_prove_counts", studies):
+        cells.setdefault(tuple(row.pop(column) for column in CELL), []).append(row)
+    groups: dict[tuple[str, ...], dict[str, dict[int, Scores]]] = {}
+    for (*group, strategy, seed), rows in cells.items():
+        groups.setdefault(tuple(group), {}).setdefault(strategy, {})[int(seed)] = _scores(rows)
+    found = []
+    for group, trainings in groups.items():
+        baseline = trainings.get("supervised", {})
+        for strategy, ours in trainings.items():
+            if strategy == "supervised" or not set(ours) & set(baseline):
+                continue
+            weights = resample(len(next(iter(ours.values())).images), RESAMPLES)
+            cell = dict(zip(GROUP, group, strict=True)) | {"strategy": strategy}
+            found += [{**cell, **_as_row(one)} for one in differences(ours, baseline, METRICS, weights)]
+    return found
+
+
+def _scores(rows: list[dict[str, str]]) -> Scores:
+    rows.sort(key=lambda row: row["image"])
+    images = tuple(row.pop("image") for row in rows)
+    nothing = ("",) * len(images)
+    return Scores(images, nothing, nothing, {name: np.array([float(row[name]) for row in rows]) for name in rows[0]})
+
+
+def _as_row(one: Difference) -> dict[str, Any]:
+    spans = {"seeds": one.over_seeds, "images": one.over_images, "both": one.over_both}
+    ends: dict[str, Any] = {}
+    for name, span in spans.items():
+        ends[f"{name}_low"], ends[f"{name}_high"] = span or ("", "")
+    return {
+        "level": one.level,
+        "metric": one.metric,
+        "over": one.way,
+        "seeds": len(one.by_seed),
+        "difference": one.mean,
+        **ends,
+        "better": one.better,
+        "worse": one.worse,
+        "equal": one.equal,
+        "verdict": one.verdict,
+    }
