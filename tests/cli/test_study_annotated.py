@@ -11,13 +11,14 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from flexdan import experiments
 from flexdan.cli.main import main
 from flexdan.cli.study_plan import updates_lines
 from flexdan.cli.sweeps import open_sweep
 from flexdan.config import with_settings
 from flexdan.config.record import read_record
 from flexdan.data import read_manifest, write_manifest
-from flexdan.experiments import annotated_sweep, curve_base, curve_cells
+from flexdan.experiments import CURVES, annotated, annotated_sweep, curve_base, curve_cells
 from flexdan.sweep import summarize_sweep
 
 SMALL = [
@@ -151,6 +152,18 @@ def test_a_study_grows_is_evaluated_and_drawn(study, tmp_path, capsys):
     assert "another sweep 'study' already, with optimizer.lr None, not 0.5" in capsys.readouterr().err
     assert main(["study", "annotated", "-o", str(folder), "--seeds", "2"]) == 2
     assert "--seeds changes a study, and goes with --counts" in capsys.readouterr().err
+
+
+def test_a_study_begun_before_there_was_a_strategy_grows_without_it(study, monkeypatch, capsys):
+    newest = list(CURVES)[-1]
+    with monkeypatch.context() as earlier:
+        for module in (annotated, experiments):
+            earlier.setattr(module, "CURVES", {name: its for name, its in CURVES.items() if name != newest})
+        assert main(study("2", "--workers", "0")) == 0
+    assert main(study("2,4", "--workers", "0")) == 0
+    assert "4 trainings, 2 of them are in the study already" in capsys.readouterr().out
+    assert main(study("2", "--strategies", newest, "--workers", "0")) == 2
+    assert f"--strategies has '{newest}', but the study in" in capsys.readouterr().err
 
 
 def test_a_study_that_is_stopped_goes_on(study, tmp_path, capsys):

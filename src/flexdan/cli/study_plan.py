@@ -1,6 +1,7 @@
 """What a study is going to train: the cells, the settings that all have in common, and what that takes."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,9 +88,14 @@ def plan_study(options: argparse.Namespace, old: "SweepStudy | None") -> StudyPl
             f"all {len(images)} images of the split {split!r} would be annotated; {strategies[0]} needs others too: "
             "give a smaller count, or add supervised to --strategies"
         )
-    before = list(old.sweep.listed or ()) if old else []
+    before, curves = list(old.sweep.listed or ()) if old else [], _curves(old)
+    if unknown := [name for name in strategies if name not in curves]:
+        raise UserError(
+            f"--strategies has {unknown[0]!r}, but the study in {options.output} was begun by a FlexDAN that had only "
+            f"{', '.join(curves)}: name another folder with -o"
+        )
     config = _with_updates(options, config, max(counts), old)
-    sweep = annotated_sweep(config, [*before, *(cell for cell in cells if cell not in before)], annotated)
+    sweep = annotated_sweep(config, [*before, *(cell for cell in cells if cell not in before)], annotated, curves)
     if options.device:
         find_device(options.device)
     definition = Definition(
@@ -105,6 +111,14 @@ def plan_study(options: argparse.Namespace, old: "SweepStudy | None") -> StudyPl
         names = dict.fromkeys(f"{cell['strategy']} with {cell['data.annotated']}" for cell in lacking)
         lines.append(f"note: {', '.join(names)} annotated images is left out: none would be left unannotated")
     return StudyPlan(definition=definition, config=config, lines=lines)
+
+
+def _curves(old: "SweepStudy | None") -> Sequence[str]:
+    """Return the strategies that a study may have: those that it began with, if it is there."""
+    from flexdan.experiments import CURVES, Choice
+
+    strategy = old.sweep.parameters["strategy"] if old else None
+    return strategy.values if isinstance(strategy, Choice) else tuple(CURVES)
 
 
 def _config(options: argparse.Namespace) -> "RunConfig":

@@ -22,17 +22,20 @@ def curve_base() -> RunConfig:
     return with_settings(RunConfig(), {"adversarial.sn_update": "joint"})
 
 
-def annotated_sweep(config: RunConfig, cells: Sequence[Mapping[str, Any]], annotated: int) -> Sweep:
+def annotated_sweep(
+    config: RunConfig, cells: Sequence[Mapping[str, Any]], annotated: int, curves: Sequence[str] = tuple(CURVES)
+) -> Sweep:
     """Return the sweep of a learning curve.
 
     Args:
         config: what all trainings have in common; the updates of an epoch are a number, the same whatever is annotated.
         cells: strategy, number of annotated images and seed of each training, see `curve_cells`; more may come later.
         annotated: images of the training split that have masks.
+        curves: that its cells may have; of a study that is there those it began with, which must stay.
     """
     return Sweep(
         parameters={  # all that a cell may have, so that a study can grow
-            "strategy": Choice(tuple(CURVES), CURVES),
+            "strategy": Choice(tuple(curves), {name: CURVES[name] for name in curves if name in CURVES}),
             "data.annotated": Range(low=1, high=annotated, integer=True),
             "seed": Range(low=0, high=2**31 - 1, integer=True),
         },
