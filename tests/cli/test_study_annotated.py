@@ -311,6 +311,7 @@ def test_other_folders_are_refused(study, parts, tmp_path, capsys):
         ("--ttta", "--ttta is no option of a network or of objects"),
         ("--min-size few", "invalid int value: 'few'"),
         ("--split val", "--split is no option"),
+        ("--ensemble runs/a", "each network of a study is measured alone"),
     ],
 )
 def test_options_of_the_evaluation_are_checked_at_once(study, capsys, words, message):

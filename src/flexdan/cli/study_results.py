@@ -77,6 +77,8 @@ def read_evaluation_options(text: str, tune: bool) -> EvaluationOptions:
     except (argparse.ArgumentError, SystemExit) as error:
         raise UserError(f"--evaluate is {text!r}: {error}; see `flexdan evaluate --help`") from error
     given = given_postprocessing(options)
+    if options.ensemble:
+        raise UserError(f"--evaluate is {text!r}: each network of a study is measured alone; leave --ensemble out")
     if unknown or (tune and given):
         why = (
             f"{unknown[0]} is no option of a network or of objects" if unknown else "--tune-postprocessing finds these"
