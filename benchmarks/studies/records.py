@@ -1,6 +1,8 @@
 """Records of the studies: tables of numbers, settings and names of images, and the paired differences in them."""
 
 import csv
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from flexdan.report.paired import Difference, differences
 
 HERE = Path(__file__).parent
 Row = Mapping[str, Any]
-GROUP = ("network", "processor", "annotated")  # within which trainings are compared
+GROUP = ("network", "recipe", "processor", "annotated")  # within which trainings are compared
 CELL = (*GROUP, "strategy", "seed")
 METRICS = (
     *(("objects", name) for name in ("f1", "object_dice", "object_hausdorff")),
@@ -43,6 +45,18 @@ def write_rows(name: str, rows: Sequence[Row], studies: Path = HERE) -> None:
     print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {len(rows)} rows")
 
 
+def recipe(*settings: Any) -> str:
+    """Return a mark of settings that two lists of them share only if they are equal: eight hexadecimal digits."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def processor(start: Row) -> str:
+    """Return on what a training ran, from the first line of its record: the name of its GPU, or of its CPU."""
+    environment = start["environment"]
+    on_gpu = environment["gpus"] and start["config"]["training"]["device"] != "cpu"
+    return environment["gpus"][0] if on_gpu else environment["processor"]
+
+
 def merge_rows(name: str, rows: Sequence[Row], key: Sequence[str], studies: Path = HERE) -> None:
     """Write rows into a record, in the place of those that have the same key; all others stay."""
 
@@ -64,8 +78,8 @@ def count_rows(scores: Scores) -> Iterable[dict[str, str]]:
 def find_differences(name: str, studies: Path = HERE) -> list[dict[str, Any]]:
     """Return how much each strategy has of each metric more than supervised training.
 
-    For every network, kind of processor and number of annotated images, over the seeds that both have: of the trainings
-    whose counts are recorded.
+    For every network, recipe, kind of processor and number of annotated images, over the seeds that both have: of the
+    trainings whose counts are recorded.
     """
     cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in read_rows(f"{name}_prove_counts", studies):

@@ -12,8 +12,8 @@ it has found into records/ (numbers, settings and names of images, no pictures).
 which images are for what in splits/NAME.yaml. No choice sees a test image: `choose` and `tune` work without them.
 
 `prove` may be done in parts, on several machines and in several folders: each training takes the place of the same one
-in the records, if that was done on the same kind of processor. Differences are those of one kind of processor, from all
-trainings whose counts are recorded.
+in the records, if that had the same settings (`recipe`) on the same kind of processor. Differences are those between
+such trainings, of all whose counts are recorded.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from records import CELL, GROUP, count_rows, find_differences, merge_rows, write_rows
+from records import CELL, GROUP, count_rows, find_differences, merge_rows, processor, recipe, write_rows
 from tables import write_tables
 
 from flexdan.cli.main import main as flexdan
 from flexdan.cli.postprocessing import option_name
-from flexdan.cli.sweeps import open_sweep
+from flexdan.cli.sweeps import open_sweep, read_address
 from flexdan.cli.train import differing_settings, saved_settings
 from flexdan.config import PostprocessingConfig, read_postprocessing, typed_settings
 from flexdan.config.record import read_record
@@ -203,33 +203,46 @@ def prove(study: Study) -> None:
         )
         if (study.networks and network not in study.networks) or not counts or not strategies:
             continue
+        seeds, drawn = study.seeds or plan["seeds"], study.splits["annotated"]
+        if lacking := [one for one in _draws(counts, seeds) if one not in drawn]:
+            sys.exit(f"splits/{study.name}.yaml does not say which images are annotated: {lacking[0]}")
         folder = study.folder / "prove" / network
         try:
             say(
                 *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
                 *("--counts", ",".join(map(str, counts)), "--strategies", ",".join(strategies)),
-                *("--seeds", str(study.seeds or plan["seeds"]), f"--evaluate={plan['evaluate']}"),
+                *("--seeds", str(seeds), f"--evaluate={plan['evaluate']}"),
                 *("--set", *in_words(plan["settings"] | LAST_EPOCH)),
             )
         finally:
-            _record_proof(study, network, folder)
+            if read_address(folder):
+                _record_proof(study, network, folder)
+
+
+def _draws(counts: Sequence[int], seeds: int) -> list[str]:
+    """Return the names of draws of annotated images."""
+    return [f"{count} of seed {seed}" for count in counts for seed in range(seeds)]
 
 
 def _record_proof(study: Study, network: str, folder: Path) -> None:
     """Write what is known of the trainings of a network, of every image in them, and of paired differences."""
     rows, images, counts = [], [], []
-    for one in summarize_sweep(open_sweep(folder, "", "")).trials:
+    sweep = open_sweep(folder, "", "")
+    common = {name: value for name, value in sweep.sweep.settings.items() if name != "data.manifest"}
+    for one in summarize_sweep(sweep).trials:
         run = folder / one.folder
         evaluation = run / "evaluation" / "test"
         if one.state != "complete" or not (evaluation / "metrics.json").is_file():
             continue
         start, params = read_record(run / "record.jsonl")[0], dict(one.params)
-        cell: dict[str, Any] = {"network": network, "processor": start["environment"]["processor"]}
+        figures = json.loads((evaluation / "metrics.json").read_text())
+        done = recipe(common, figures["tta"], figures["postprocessing"]["settings"])
+        cell: dict[str, Any] = {"network": network, "recipe": done, "processor": processor(start)}
         cell |= {name: params[at] for name, at in SWEPT.items()}
         expected = study.splits["annotated"][f"{cell['annotated']} of seed {cell['seed']}"]
         if {Path(name).stem for name in start["annotated"]} != set(expected):
             sys.exit(f"{run} has other annotated images than splits/{study.name}.yaml says")
-        rows.append({**cell, **_training(run), **_scores(json.loads((evaluation / "metrics.json").read_text()))})
+        rows.append({**cell, **_training(run), **_scores(figures)})
         with (evaluation / "images.csv").open(newline="") as lines:
             images += [{**cell, **_image_row(row)} for row in csv.DictReader(lines)]
         counts += [{**cell, **row} for row in count_rows(read_scores(evaluation / "counts.csv"))]
@@ -266,6 +279,7 @@ def _training(run: Path) -> dict[str, Any]:
     return {
         "sn_updates": sum(one["sn_updates"] for one in epochs),
         "minutes": round(sum(one["seconds"] for one in epochs) / 60, 1),
+        "processor": processor(events[0]),
         "commit": events[0]["git"]["commit"][:10] if events[0].get("git") else "",
     }
 

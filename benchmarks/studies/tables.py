@@ -86,8 +86,10 @@ def differences_table(name: str) -> list[Sequence[str]]:
         metric, way = one["metric"], "image_mean" if one["level"] == "full_resolution" else "pooled"
         if metric == "iou" or one["over"] != way:
             continue
-        ends = [[signed(metric, one[f"{name}_{end}"]) for end in ("low", "high")] for name in spans if one["seeds_low"]]
-        told = [f"[{low}, {high}]" for low, high in ends] or ["-"] * len(spans)
+        told = []
+        for name in spans:
+            ends = [one[f"{name}_{end}"] for end in ("low", "high")]
+            told.append(f"[{', '.join(signed(metric, end) for end in ends)}]" if all(ends) else "-")
         cell = [one[column] for column in columns[:5]]
         rows.append((*cell, NAMES[metric], signed(metric, one["difference"]), *told, one["verdict"]))
     return rows

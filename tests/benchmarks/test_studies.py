@@ -157,6 +157,19 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
         )
 
 
+@pytest.mark.parametrize(
+    ("gpus", "device", "expected"), [([], "auto", "a CPU"), (["a GPU"], "cpu", "a CPU"), (["a GPU"], "auto", "a GPU")]
+)
+def test_trainings_on_a_gpu_and_beside_it_are_told_apart(gpus, device, expected):
+    start = {"environment": {"processor": "a CPU", "gpus": gpus}, "config": {"training": {"device": device}}}
+    assert records.processor(start) == expected
+
+
+def test_other_settings_are_another_recipe():
+    assert records.recipe({"a": 1, "b": [1, 2]}, True) == records.recipe({"b": (1, 2), "a": 1}, True)
+    assert len({records.recipe({"a": value}, views) for value in (1, 2) for views in (True, False)}) == 4
+
+
 def test_rows_take_the_place_of_those_with_the_same_key_and_leave_others(tmp_path):
     (tmp_path / "records").mkdir()
     for rows in ([{"of": 1, "value": 10}, {"of": 2, "value": 20}], [{"of": 3, "value": 30}, {"of": 1, "value": 11}]):

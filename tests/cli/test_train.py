@@ -151,7 +151,10 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
 
     def config(*more):
         assert main(["train", "--data.manifest", str(discs), "-o", str(tmp_path / "run"), *more]) == 0
-        return asked[-1], "taking the settings that our studies found best" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        told = "taking the settings that our studies found best" in out
+        assert ("--recommended yes takes" in out) == (not told and "--recommended" not in more)
+        return asked[-1], told
 
     found, told = config("--seed", "3", "--data.annotated", "2", "--training.device", "cpu")
     assert told

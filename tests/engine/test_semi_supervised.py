@@ -372,6 +372,7 @@ def _stop_after(row, number):
             {"strategy": "dan+self_training", "data__crop": True, "data__image_size": [16, 16]},
             "crop is true.*say false",
         ),
+        ({"strategy": "dan+self_training", "adversarial__gan_start_epoch": 3}, "gan_start_epoch is 3.*say 2 at most"),
         ({"unannotated__en_share": 0}, "en_share is 0.0: it must be above 0, and 1 at most"),
     ],
 )

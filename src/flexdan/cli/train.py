@@ -99,6 +99,8 @@ def run(argv: Sequence[str]) -> int:
             base = _recommended(config)
             _, config, _ = parse_command(parser, argv, base=base)
             _tell_recommended(base)
+        elif arguments.recommended == "auto" and not arguments.config:
+            print("note: what is not said has its plain default; --recommended yes takes what our studies found best")
 
     from flexdan.memory import parse_memory, train_planned
 

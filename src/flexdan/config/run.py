@@ -119,6 +119,12 @@ class RunConfig:
                 f"training.early_stopping_patience is {self.training.early_stopping_patience}, but strategy is "
                 f"{self.strategy}, where every generation begins anew and is worse than the one before at first: say 0"
             )
+        first = self.training.num_epochs // self.generations
+        if has_en(self.strategy) and self.adversarial.gan_start_epoch > first:
+            raise UserError(
+                f"adversarial.gan_start_epoch is {self.adversarial.gan_start_epoch}, but strategy is {self.strategy}, "
+                f"whose first generation has {first} epochs: an EN must choose its labels; say {first} at most"
+            )
 
     def _check_unvalidated(self):
         named = {"training.best_metric": self.training.best_metric}
