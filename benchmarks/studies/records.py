@@ -75,27 +75,33 @@ def count_rows(scores: Scores) -> Iterable[dict[str, str]]:
         yield {"image": Path(image).stem, **{name: f"{value:.9g}" for name, value in counts.items()}}
 
 
-def find_differences(name: str, studies: Path = HERE) -> list[dict[str, Any]]:
-    """Return how much each strategy has of each metric more than supervised training.
+def find_differences(
+    counts: Iterable[Row], baseline: str, column: str = "strategy", group: Sequence[str] = GROUP
+) -> list[dict[str, Any]]:
+    """Return how much each of several things has of each metric more than one of them, over the seeds that both have.
 
-    For every network, recipe, kind of processor and number of annotated images, over the seeds that both have: of the
-    trainings whose counts are recorded.
+    Args:
+        counts: what `count_rows` returns of each training, with its seed, its group and what it is one of.
+        baseline: the one that the others are compared with.
+        column: that tells them apart.
+        group: columns that trainings which are compared have in common.
     """
-    cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for row in read_rows(f"{name}_prove_counts", studies):
-        cells.setdefault(tuple(row.pop(column) for column in CELL), []).append(row)
+    cells: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in counts:
+        numbers = dict(row)
+        cells.setdefault(tuple(str(numbers.pop(name)) for name in (*group, column, "seed")), []).append(numbers)
     groups: dict[tuple[str, ...], dict[str, dict[int, Scores]]] = {}
-    for (*group, strategy, seed), rows in cells.items():
-        groups.setdefault(tuple(group), {}).setdefault(strategy, {})[int(seed)] = _scores(rows)
+    for (*where, one, seed), rows in cells.items():
+        groups.setdefault(tuple(where), {}).setdefault(one, {})[int(seed)] = _scores(rows)
     found = []
-    for group, trainings in groups.items():
-        baseline = trainings.get("supervised", {})
-        for strategy, ours in trainings.items():
-            if strategy == "supervised" or not set(ours) & set(baseline):
+    for where, trainings in groups.items():
+        theirs = trainings.get(baseline, {})
+        for one, ours in trainings.items():
+            if one == baseline or not set(ours) & set(theirs):
                 continue
             weights = resample(len(next(iter(ours.values())).images), RESAMPLES)
-            cell = dict(zip(GROUP, group, strict=True)) | {"strategy": strategy}
-            found += [{**cell, **_as_row(one)} for one in differences(ours, baseline, METRICS, weights)]
+            cell = {**dict(zip(group, where, strict=True)), column: one}
+            found += [{**cell, **_as_row(difference)} for difference in differences(ours, theirs, METRICS, weights)]
     return found
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from records import CELL, GROUP, count_rows, find_differences, merge_rows, processor, recipe, write_rows
+from records import CELL, GROUP, count_rows, find_differences, merge_rows, processor, read_rows, recipe, write_rows
 from tables import write_tables
 
 from flexdan.cli.main import main as flexdan
@@ -107,7 +107,8 @@ def say(*words: str) -> None:
 
 def choose(study: Study) -> None:
     """Train every variant without some of the training images, and measure it on those."""
-    manifest, plan, rows = _without_held(study, "choose"), study.definition["choose"], []
+    manifest, plan = _without_held(study, "choose"), study.definition["choose"]
+    rows, counts = [], []
     for seed in range(plan["seeds"]):
         for name, changes in plan["variants"].items():
             run = study.folder / "choose" / f"{name}-{seed}"
@@ -115,6 +116,10 @@ def choose(study: Study) -> None:
             figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
             rows.append({"variant": name, "seed": seed, **_training(run), **_scores(figures), **_objects(figures)})
             write_rows(f"{study.name}_choose", rows, HERE)
+            scores = read_scores(run / "evaluation" / "val" / "counts.csv")
+            counts += [{"variant": name, "seed": seed, **row} for row in count_rows(scores)]
+            differences = find_differences(counts, rows[0]["variant"], column="variant", group=())
+            write_rows(f"{study.name}_choose_differences", differences, HERE)
 
 
 def tune(study: Study) -> None:
@@ -248,7 +253,14 @@ def _record_proof(study: Study, network: str, folder: Path) -> None:
         counts += [{**cell, **row} for row in count_rows(read_scores(evaluation / "counts.csv"))]
     for name, found in (("prove", rows), ("prove_images", images), ("prove_counts", counts)):
         merge_rows(f"{study.name}_{name}", found, CELL, HERE)
-    merge_rows(f"{study.name}_prove_differences", find_differences(study.name, HERE), (*GROUP, "strategy"), HERE)
+    of, key = f"{study.name}_prove_differences", (*GROUP, "strategy")
+    recorded = {tuple(one[name] for name in key): int(one["seeds"]) for one in read_rows(of, HERE)}
+    found = [  # the counts of the first trainings are not recorded, so that these may have fewer seeds
+        one
+        for one in find_differences(read_rows(f"{study.name}_prove_counts", HERE), "supervised")
+        if one["seeds"] >= recorded.get(tuple(one[name] for name in key), 0)
+    ]
+    merge_rows(of, found, key, HERE)
 
 
 def _train(run: Path, settings: Mapping[str, Any]) -> None:

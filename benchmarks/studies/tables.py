@@ -42,15 +42,23 @@ def full_table(name: str) -> list[Sequence[str]]:
 
 
 def choose_table(name: str) -> list[Sequence[str]]:
-    """Return the variants on the validation part, each beside the first."""
+    """Return the variants on the validation part, pooled, each with its difference from the first over the images."""
     rows: list[Sequence[str]] = [("variant", "seeds", *NAMES.values(), "minutes")]
     found: dict[str, list[dict[str, str]]] = {}
     for one in read_rows(f"{name}_choose"):
         found.setdefault(one["variant"], []).append(one)
+    differences = {
+        (one["variant"], one["metric"]): f" ({_signed(one, 'difference')} {_interval(one, 'images')})"
+        for one in read_rows(f"{name}_choose_differences")
+        if one["over"] == "pooled"
+    }
     for variant, those in found.items():
-        means = [number(metric, statistics.fmean(float(one[f"{metric}.pooled"]) for one in those)) for metric in NAMES]
+        cells = []
+        for metric in NAMES:
+            mean = statistics.fmean(float(one[f"{metric}.pooled"]) for one in those)
+            cells.append(number(metric, mean) + differences.get((variant, metric), ""))
         minutes = statistics.fmean(float(one["minutes"]) for one in those)
-        rows.append((variant, str(len(those)), *means, f"{minutes:.1f}"))
+        rows.append((variant, str(len(those)), *cells, f"{minutes:.1f}"))
     return rows
 
 
@@ -86,18 +94,20 @@ def differences_table(name: str) -> list[Sequence[str]]:
         metric, way = one["metric"], "image_mean" if one["level"] == "full_resolution" else "pooled"
         if metric == "iou" or one["over"] != way:
             continue
-        told = []
-        for name in spans:
-            ends = [one[f"{name}_{end}"] for end in ("low", "high")]
-            told.append(f"[{', '.join(signed(metric, end) for end in ends)}]" if all(ends) else "-")
+        told = [_interval(one, name) for name in spans]
         cell = [one[column] for column in columns[:5]]
-        rows.append((*cell, NAMES[metric], signed(metric, one["difference"]), *told, one["verdict"]))
+        rows.append((*cell, NAMES[metric], _signed(one, "difference"), *told, one["verdict"]))
     return rows
 
 
-def signed(metric: str, value: str) -> str:
-    """Return a difference as text."""
-    return f"{float(value):+.1f}" if metric == "object_hausdorff" else f"{float(value):+.3f}"
+def _signed(row: Mapping[str, str], column: str) -> str:
+    """Return a difference, or the end of an interval of it, as text."""
+    return f"{float(row[column]):+.1f}" if row["metric"] == "object_hausdorff" else f"{float(row[column]):+.3f}"
+
+
+def _interval(row: Mapping[str, str], over: str) -> str:
+    ends = [f"{over}_{end}" for end in ("low", "high")]
+    return f"[{', '.join(_signed(row, end) for end in ends)}]" if all(row[end] for end in ends) else "-"
 
 
 TABLES: dict[str, Callable[[str], list[Sequence[str]]]] = {

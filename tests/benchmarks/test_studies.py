@@ -127,6 +127,10 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
             return list(csv.DictReader(lines))
 
     assert [one["variant"] for one in rows("choose")] == ["base", "contours"]
+    measured = [float(one["dice.pooled"]) for one in rows("choose")]
+    (difference,) = [one for one in rows("choose_differences") if (one["metric"], one["over"]) == ("dice", "pooled")]
+    assert difference["variant"] == "contours"
+    assert float(difference["difference"]) == pytest.approx(measured[1] - measured[0], abs=2e-5)
     assert [one["networks"] for one in rows("tune")] == ["1", "2"]
     assert [one["sn_updates"] for one in rows("everything")] == ["2", "2 and 3"]
     for tuned, found in zip(rows("tune"), rows("everything"), strict=True):
