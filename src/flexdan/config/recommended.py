@@ -1,8 +1,8 @@
 """What the studies found best: the settings of a training for which nothing but data is said.
 
-Network and augmentation are those of the final network in docs/results.md (with all images annotated), the strategy and its
-settings those of its trainings with few: the two were not measured together. Stain jitter and crops are left out, since the
-ablation there shows no gain from them.
+Network and augmentation are those of the final network in docs/results.md (with all images annotated), the strategy and
+its settings those of its trainings with few: the two were not measured together. Stain jitter and crops are left out,
+since the ablation there shows no gain from them.
 """
 
 from collections.abc import Iterable, Mapping
