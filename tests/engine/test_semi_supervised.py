@@ -329,14 +329,6 @@ def test_the_en_chooses_the_labels_of_the_next_generation(discs, tmp_path, capsy
     assert "of epoch 1 where the EN's score is highest (60% of the pixels), " in capsys.readouterr().out
 
 
-def test_an_en_that_has_not_taken_part_chooses_nothing(discs, tmp_path):
-    config = settings(discs, strategy="dan+self_training", training__num_epochs=2, en__model_type="PatchEN",
-                      gan_start_epoch=2)  # fmt: skip
-    train(config, tmp_path)
-    with np.load(tmp_path / "pseudo_labels.npz") as content:
-        assert not any((content[name] == IGNORE).any() for name in content.files)
-
-
 def test_best_judged_labels_by_hand():
     labels = [np.array([[0, 1], [1, 0]], np.uint8), np.array([[1, 1]], np.uint8)]
     scores = [np.array([[0.1, 0.9], [0.5, 0.5]]), np.array([[0.2, 0.7]])]

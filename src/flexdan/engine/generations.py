@@ -20,7 +20,7 @@ from flexdan.engine.progress import TrainingProgress
 from flexdan.engine.setup import TrainingParts, build_network
 from flexdan.engine.start import load_first_weights
 from flexdan.inference import most_probable, predict_image
-from flexdan.strategies import Player, en_inputs, en_takes_part, label_logits, pixel_shares
+from flexdan.strategies import Player, en_inputs, label_logits, pixel_shares
 
 LABELS = "pseudo_labels.npz"
 
@@ -55,7 +55,7 @@ def enter_generation(
             dataset.label(_read_labels(folder / LABELS, len(dataset)))
         return parts
     number = config.generation_at(epoch) + 1
-    labels = label_images(parts, config, dataset, epoch - 1, progress)
+    labels = label_images(parts, config, dataset, progress)
     dataset.label(labels)
     counted = np.mean([(one != IGNORE).mean() for one in labels])
     foreground = np.mean([((one != 0) & (one != IGNORE)).mean() for one in labels]) / counted
@@ -71,18 +71,17 @@ def enter_generation(
 
 
 def label_images(
-    parts: TrainingParts, config: RunConfig, dataset: SegmentationDataset, epoch: int, progress: TrainingProgress
+    parts: TrainingParts, config: RunConfig, dataset: SegmentationDataset, progress: TrainingProgress
 ) -> list[np.ndarray]:
     """Return the most probable class of every pixel, mean over flips, by the network that would be kept now.
 
-    Where an EN has taken part, it judges these results, and `unannotated.en_share` of all pixels, those with its
+    Where an EN takes part, it judges these results, and `unannotated.en_share` of all pixels, those with its
     highest scores, keep their labels.
 
     Args:
         parts: of the training.
         config: resolved.
         dataset: of the unannotated images.
-        epoch: the last one.
         progress: shows how far it is.
 
     Returns:
@@ -90,7 +89,7 @@ def label_images(
         are marked as `mark_contours` does it; `IGNORE` where a label does not count.
     """
     _, _, size = network_shape(config)
-    en = parts.players.en if en_takes_part(config, epoch) else None
+    en = parts.players.en
     found, scores = [], []
     for index in progress.track(range(len(dataset)), "labelling unannotated images"):
         pixels, _ = dataset[index]
