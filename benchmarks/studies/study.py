@@ -109,8 +109,8 @@ def choose(study: Study) -> None:
     """Train every variant without some of the training images, and measure it on those."""
     manifest, plan = _without_held(study, "choose"), study.definition["choose"]
     rows, counts = [], []
-    for seed in range(plan["seeds"]):
-        for name, changes in plan["variants"].items():
+    for name, changes in plan["variants"].items():
+        for seed in range(plan.get("more_seeds", {}).get(name, plan["seeds"])):
             run = study.folder / "choose" / f"{name}-{seed}"
             _train(run, study.settings({"data.manifest": str(manifest), "seed": seed}, plan["settings"], changes or {}))
             figures = _evaluate(run, "val", ["--tta", "--tune-postprocessing"])
