@@ -118,8 +118,8 @@ def choose(study: Study) -> None:
             write_rows(f"{study.name}_choose", rows, HERE)
             scores = read_scores(run / "evaluation" / "val" / "counts.csv")
             counts += [{"variant": name, "seed": seed, **row} for row in count_rows(scores)]
-            differences = find_differences(counts, rows[0]["variant"], column="variant", group=())
-            write_rows(f"{study.name}_choose_differences", differences, HERE)
+    differences = find_differences(counts, rows[0]["variant"], column="variant", group=())
+    write_rows(f"{study.name}_choose_differences", differences, HERE)
 
 
 def tune(study: Study) -> None:
