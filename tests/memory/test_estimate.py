@@ -1,11 +1,14 @@
 """The estimate against sums by hand and against storages of real tensors."""
 
 import weakref
+from unittest.mock import patch
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from flexdan.config import UserError, with_settings
 from flexdan.engine.optimizers import build_optimizer
@@ -13,6 +16,7 @@ from flexdan.engine.setup import build_network, build_networks
 from flexdan.losses import build_criterion
 from flexdan.memory import break_down, trace_training
 from flexdan.memory.trace import rounded
+from flexdan.models.segmentation import efficientnet_lite
 from flexdan.strategies import Batch, Means, Player, Players, build_step, strong_views, update_average
 
 
@@ -112,6 +116,7 @@ def real_peak(config) -> int:
         {"strategy": "batch_norm_only"},
         {"strategy": "dan+self_training", "training__num_epochs": 2},
         {"strategy": "dan+fixmatch"},
+        {"sn__model_type": "EncoderUNet", "sn__encoder_weights": "none"},
         {"strategy": "dan+en_confidence", "en__model_type": "PatchEN", "adversarial__en_criterion": "hinge"},
     ],
 )
@@ -155,6 +160,27 @@ def test_flops_are_three_times_those_of_the_forward_pass(small):
         size = (size[0] // 2 + 1, size[1] // 2 + 1)
     forward += first + 2 * 4 * 32 * 48 * (9 * 24 * 24 + 24 * 2)
     assert trace_training(config).flops == 3 * forward - first
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_flops_of_depthwise_convolutions_are_three_times_those_of_the_forward_pass_as_well(small, cpu):
+    config = small(sn__model_type="EncoderUNet", sn__encoder_weights="none")
+    with FlopCounterMode(display=False) as counter:
+        build_network(config)(torch.zeros(4, 3, 32, 48))
+    stem = 2 * 4 * 16 * 32 * 9 * 3 * 32  # of images that were extended to 32x64
+    assert trace_training(config, cpu=cpu).flops == 3 * counter.get_total_flops() - stem
+
+
+def test_a_gpu_finds_gradients_of_depthwise_convolutions_as_torch_does(small):
+    config = small(sn__model_type="EncoderUNet", sn__encoder_weights="none")
+
+    def as_torch_does(maps, weight, stride, padding):
+        return F.conv2d(maps, weight, stride=stride, padding=padding, groups=len(weight))
+
+    with patch.object(efficientnet_lite, "filter_channels", as_torch_does):
+        expected = trace_training(config)
+    assert trace_training(config, cpu=False) == expected
+    assert trace_training(config) != expected
 
 
 def test_mixed_precision_checkpointing_and_micro_batches_save_memory(small):

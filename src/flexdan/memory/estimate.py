@@ -18,6 +18,7 @@ from flexdan.engine.setup import build_network, build_networks
 from flexdan.losses import build_criterion
 from flexdan.memory.trace import Allocation, Kind, StorageTracker, Trace, rounded
 from flexdan.models import SEGMENTATION_NETWORKS, count_parameters, import_network_class
+from flexdan.models.segmentation.efficientnet_lite import SameConv2d
 from flexdan.strategies import (
     Batch,
     Means,
@@ -52,7 +53,7 @@ class Breakdown:
     module: str
 
 
-def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 2) -> Trace:
+def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 2, cpu: bool = True) -> Trace:
     """Run training steps on fake tensors, which have shapes and no data, and return what happened to memory.
 
     The networks, the optimisers, the strategy's step and its order are those of a real training. The last step is one
@@ -62,6 +63,7 @@ def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 
         config: resolved; its precision and its optimiser's implementation are those of the device, not auto.
         step: another one than that of the strategy.
         steps: how many.
+        cpu: whether it is a CPU that computes; some networks do it in another way there.
 
     Raises:
         UserError: for a network that does not run without data.
@@ -72,7 +74,7 @@ def trace_training(config: RunConfig, *, step: Step | None = None, steps: int = 
     step = step or build_step(config, _epoch(config), 1)
     with _one_thread(), torch.random.fork_rng(devices=[]), FakeTensorMode(allow_fallback_kernels=False):
         try:
-            return _trace(config, step, steps)
+            return _trace(config, step, steps, cpu)
         except UserError:
             raise
         except Exception as error:  # whatever a user's network raises
@@ -101,11 +103,14 @@ def _epoch(config: RunConfig) -> int:
     return max(config.adversarial.gan_start_epoch, 1) if has_en(config.strategy) else 1
 
 
-def _trace(config: RunConfig, step: Step, steps: int) -> Trace:
+def _trace(config: RunConfig, step: Step, steps: int, cpu: bool) -> Trace:
     networks: dict[str, nn.Module] = {**build_networks(config)}
     averaged = config.weight_averaging != "none"
     average = build_network(config).requires_grad_(False).eval() if averaged else None
     everything = networks | ({} if average is None else {"average": average})
+    for module in (module for network in everything.values() for module in network.modules()):
+        if isinstance(module, SameConv2d):
+            module.slow_gradient &= cpu  # fake tensors are all on a CPU
     if config.training.channels_last:
         for network in everything.values():
             _to_channels_last(network)

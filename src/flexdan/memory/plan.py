@@ -109,7 +109,7 @@ class Planner:
     def _trace(self, config: RunConfig) -> Trace:
         key = memory_settings(config)
         if key not in self._traces:
-            self._traces[key] = trace_training(config)
+            self._traces[key] = trace_training(config, cpu=self.device.name == "cpu")
         return self._traces[key]
 
     def _asked(self, config: RunConfig) -> Requests:

@@ -1,9 +1,10 @@
 """Following the storages of tensors: which lives when, what it is for, and in which part of a network it was made."""
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -108,7 +109,9 @@ class StorageTracker(TorchDispatchMode):
         }
         self._inside: list[str] = []  # modules that are running, the innermost last
         self._makers: dict[int, str] = {}  # module by number of the autograd node that it made
-        self._formulas = FlopCounterMode(display=False).flop_registry
+        self._formulas = dict(FlopCounterMode(display=False).flop_registry)
+        packet = torch.ops.aten.convolution_backward
+        self._formulas[packet] = partial(_convolution_backward_flops, self._formulas[packet])
 
     @contextmanager
     def watching(self) -> Iterator["StorageTracker"]:
@@ -191,3 +194,10 @@ class StorageTracker(TorchDispatchMode):
 
     def _leave(self, module: nn.Module, _: object, __: object) -> None:
         self._inside.pop()
+
+
+def _convolution_backward_flops(formula: Callable[..., int], *args: Any, out_val: Any) -> int:
+    """Return the count of torch's formula, which takes the gradient of a weight for one that all groups have."""
+    *before, groups, (for_input, for_weight, _) = args
+    of_input = formula(*before, groups, [for_input, False, False], out_val=out_val)
+    return of_input + formula(*before, groups, [False, for_weight, False], out_val=out_val) // groups

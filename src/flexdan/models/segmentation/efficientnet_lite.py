@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flexdan.config import UserError
+from flexdan.models.depthwise import filter_channels
 from flexdan.models.recompute import Segment
 
 MEAN, STD = 127 / 255, 128 / 255  # of the intensities 0..1 that the ImageNet weights were trained with
@@ -144,19 +145,14 @@ class SameConv2d(nn.Conv2d):
         before = (kernel - stride) // 2
         self.uneven = (kernel - stride) % 2 == 1
         self.sides = (before, before + 1, before, before + 1)
-        self.slow_in_bf16 = groups > 1 and (kernel > 3 or stride > 1)
+        self.slow_gradient = groups > 1 and (kernel > 3 or stride > 1)
 
     def forward(self, input: Tensor) -> Tensor:
         """Call the convolution."""
-        if self.slow_in_bf16 and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):  # in bf16 the gradient takes four to twenty times as long
-                return self._convolve(input.float()).to(input.dtype)
-        return self._convolve(input)
-
-    def _convolve(self, input: Tensor) -> Tensor:
-        if not self.uneven:
-            return super().forward(input)
-        return F.conv2d(F.pad(input, self.sides), self.weight, stride=self.stride, groups=self.groups)
+        maps, padding = (F.pad(input, self.sides), 0) if self.uneven else (input, self.sides[0])
+        if self.slow_gradient and input.device.type == "cpu":
+            return filter_channels(maps, self.weight, self.stride[0], padding)
+        return F.conv2d(maps, self.weight, stride=self.stride, padding=padding, groups=self.groups)
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> Segment:
