@@ -13,7 +13,6 @@ from flexdan.config.files import atomic_path
 from flexdan.metrics import Scores, resample
 from flexdan.report.paired import Difference, differences
 
-HERE = Path(__file__).parent
 Row = Mapping[str, Any]
 GROUP = ("network", "recipe", "processor", "annotated")  # within which trainings are compared
 CELL = (*GROUP, "strategy", "seed")
@@ -24,8 +23,8 @@ METRICS = (
 RESAMPLES = 2000
 
 
-def read_rows(name: str, studies: Path = HERE) -> list[dict[str, str]]:
-    """Return the rows of a record; none where it is not there."""
+def read_rows(name: str, studies: Path) -> list[dict[str, str]]:
+    """Return the rows of a record in the folder of the studies; none where it is not there."""
     path = studies / "records" / f"{name}.csv"
     if not path.is_file():
         return []
@@ -33,7 +32,7 @@ def read_rows(name: str, studies: Path = HERE) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def write_rows(name: str, rows: Sequence[Row], studies: Path = HERE) -> None:
+def write_rows(name: str, rows: Sequence[Row], studies: Path) -> None:
     """Write a record anew; columns are those of the first row."""
     path = studies / "records" / f"{name}.csv"
     if not rows:
@@ -57,7 +56,7 @@ def processor(start: Row) -> str:
     return environment["gpus"][0] if on_gpu else environment["processor"]
 
 
-def merge_rows(name: str, rows: Sequence[Row], key: Sequence[str], studies: Path = HERE) -> None:
+def merge_rows(name: str, rows: Sequence[Row], key: Sequence[str], studies: Path) -> None:
     """Write rows into a record, in the place of those that have the same key; all others stay."""
 
     def of(row: Row) -> tuple[str, ...]:

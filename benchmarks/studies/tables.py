@@ -29,7 +29,7 @@ def number(metric: str, value: str | float) -> str:
 def full_table(name: str) -> list[Sequence[str]]:
     """Return the final network beside the published ones."""
     rows = [("method", "annotated", *OBJECTS.values()), *PUBLISHED]
-    for one in read_rows(f"{name}_everything"):
+    for one in read_rows(f"{name}_everything", HERE):
         for way, words in WAYS.items():
             cells = []
             for metric in OBJECTS:
@@ -45,11 +45,11 @@ def choose_table(name: str) -> list[Sequence[str]]:
     """Return the variants on the validation part, pooled, each with its difference from the first over the images."""
     rows: list[Sequence[str]] = [("variant", "seeds", *NAMES.values(), "minutes")]
     found: dict[str, list[dict[str, str]]] = {}
-    for one in read_rows(f"{name}_choose"):
+    for one in read_rows(f"{name}_choose", HERE):
         found.setdefault(one["variant"], []).append(one)
     differences = {
         (one["variant"], one["metric"]): f" ({_signed(one, 'difference')} {_interval(one, 'images')})"
-        for one in read_rows(f"{name}_choose_differences")
+        for one in read_rows(f"{name}_choose_differences", HERE)
         if one["over"] == "pooled"
     }
     for variant, those in found.items():
@@ -68,7 +68,7 @@ def prove_table(name: str) -> list[Sequence[str]]:
     names = (NAMES[metric] for metric in metrics)
     rows: list[Sequence[str]] = [("network", "processor", "annotated", "strategy", "seeds", *names, "minutes")]
     found: dict[tuple[str, str, int, str], list[dict[str, str]]] = {}
-    for one in read_rows(f"{name}_prove"):
+    for one in read_rows(f"{name}_prove", HERE):
         found.setdefault((*_group(one), one["strategy"]), []).append(one)
     for (network, processor, count, strategy), those in sorted(found.items(), key=lambda pair: pair[0][:3]):
         cells = []
@@ -90,7 +90,7 @@ def differences_table(name: str) -> list[Sequence[str]]:
     spans = {name: f"over {name}" for name in ("seeds", "images", "both")}
     columns = ("network", "processor", "annotated", "strategy", "seeds", "metric", "difference")
     rows: list[Sequence[str]] = [(*columns, *spans.values(), "verdict")]
-    for one in sorted(read_rows(f"{name}_prove_differences"), key=_group):
+    for one in sorted(read_rows(f"{name}_prove_differences", HERE), key=_group):
         metric, way = one["metric"], "image_mean" if one["level"] == "full_resolution" else "pooled"
         if metric == "iou" or one["over"] != way:
             continue

@@ -1,10 +1,11 @@
 """What the names of strategies say."""
 
+from dataclasses import fields
 from typing import get_args
 
 import pytest
 
-from flexdan.config import STRONG_VIEWS, Strategy, averaging, has_en, term_of, unused_settings
+from flexdan.config import STRONG_VIEWS, Strategy, UnannotatedConfig, averaging, has_en, term_of, unused_settings
 from flexdan.strategies import STRATEGIES
 
 
@@ -37,6 +38,26 @@ def test_settings_that_a_strategy_does_not_use():
     assert used["mean_teacher"] == ["unannotated.weight", "training.unannotated_batch_size", "sn.x"]
     assert used["dan"] == ["en.head", "adversarial.sigma", "init_en", "training.unannotated_batch_size", "sn.x"]
     assert used["dan+fixmatch"] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "own"),
+    [
+        ("entropy_minimisation", []),
+        ("cross_pseudo_supervision", ["cutmix"]),
+        ("self_training", ["cutmix", "generations", "strong_hue"]),
+        ("dan+self_training", ["en_share", "cutmix", "generations", "strong_hue"]),
+        ("mean_teacher", ["cutmix", "uncertainty_passes", "uncertainty_noise", "strong_hue"]),
+        ("dan+fixmatch", ["labels_from", "confidence", "cutmix", "strong_hue"]),
+        ("unimatch", ["labels_from", "confidence", "cutmix", "feature_dropout", "strong_hue"]),
+        ("dan+en_confidence", ["labels_from", "en_confidence", "cutmix", "strong_hue"]),
+    ],
+)
+def test_settings_that_a_strategy_shares_with_few(strategy, own):
+    others = {"strong_brightness", "strong_contrast", "strong_saturation", "strong_blur"}
+    names = [field.name for field in fields(UnannotatedConfig) if field.name not in others]
+    unused = unused_settings(strategy)
+    assert [name for name in names if not f"unannotated.{name}".startswith(unused)] == ["weight", "ramp_up", *own]
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,12 @@ def test_no_scheduler():
     assert build_scheduler(SchedulerConfig(scheduler_type="none"), torch.optim.Adam([torch.zeros(1)]), 3) is None
 
 
+def test_the_optimizer_of_a_cpu_is_fused_unless_the_settings_say_otherwise():
+    network = torch.nn.Linear(3, 2)
+    assert build_optimizer(OptimizerConfig(), network).defaults["fused"]
+    assert not build_optimizer(OptimizerConfig(implementation="foreach"), network).defaults["fused"]
+
+
 def test_optimizer_implementations_agree():
     updated = []
     for how in ("for_loop", "foreach", "fused"):
