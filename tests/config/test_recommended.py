@@ -5,12 +5,12 @@ from flexdan.config import config_from_mapping, recommended_settings, says_nothi
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("unannotated", [False, True])
+@pytest.mark.parametrize("unannotated", [0, 42, 68])
 def test_recommended_settings_are_valid_for_any_images(machine, channels, unannotated):
-    settings = recommended_settings(machine, channels, diameter=70.0, unannotated=unannotated)
+    settings = recommended_settings(machine, channels, diameter=70.0, annotated=43, unannotated=unannotated)
     config = config_from_mapping(settings)[0]
     assert config.sn.model_type == "EncoderUNet"
-    assert config.strategy == ("self_training" if unannotated else "supervised")
+    assert config.strategy == ("self_training" if unannotated == 68 else "supervised")
     assert config.training.num_epochs / config.generations == {"cpu": 30, "gpu": 60}[machine]
     of_colour = {"augmentation.saturation", "augmentation.hue", "augmentation.stain_jitter"} & set(settings)
     assert bool(of_colour) == (channels == 3)
@@ -18,7 +18,7 @@ def test_recommended_settings_are_valid_for_any_images(machine, channels, unanno
 
 @pytest.mark.parametrize(("diameter", "width"), [(0.0, 1), (15.0, 1), (50.0, 2), (70.0, 3), (400.0, 3)])
 def test_contours_are_narrow_where_objects_are_small(diameter, width):
-    assert recommended_settings("cpu", 3, diameter, unannotated=False)["sn.contour_width"] == width
+    assert recommended_settings("cpu", 3, diameter, annotated=9, unannotated=0)["sn.contour_width"] == width
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,8 @@ def _recommended(config: RunConfig) -> dict[str, Any]:
         "gpu" if gpu else "cpu",
         channels=data.channels,
         diameter=typical_diameter(data.annotated, RECOMMENDED_PIXELS),
-        unannotated=bool(data.unannotated),
+        annotated=len(data.annotated),
+        unannotated=len(data.unannotated),
     )
 
 

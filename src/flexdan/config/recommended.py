@@ -33,7 +33,7 @@ COMMON: Mapping[str, Any] = {
     "training.ema_decay": 0.98,
 }
 COLOUR: Mapping[str, Any] = {"augmentation.saturation": 0.2, "augmentation.hue": 0.04}  # of images with 3 channels
-UNANNOTATED: Mapping[str, Any] = {  # where some of the training images have no masks
+UNANNOTATED: Mapping[str, Any] = {  # where most of the training images have no masks
     "strategy": "self_training",
     "unannotated.ramp_up": 0.0,
     "unannotated.strong_brightness": 0.25,
@@ -54,7 +54,9 @@ def says_nothing_but_data(changed: Iterable[str]) -> bool:
     return all(name.startswith(ABOUT_DATA) for name in changed)
 
 
-def recommended_settings(machine: Machine, channels: int, diameter: float, unannotated: bool) -> dict[str, Any]:
+def recommended_settings(
+    machine: Machine, channels: int, diameter: float, *, annotated: int, unannotated: int
+) -> dict[str, Any]:
     """Return what the studies found best, by dotted name.
 
     Args:
@@ -62,14 +64,15 @@ def recommended_settings(machine: Machine, channels: int, diameter: float, unann
         channels: of the images.
         diameter: of a typical object, in pixels of an image that has been reduced to `data.max_pixels`. Contours are
             3 pixels wide for glands of 70 pixels, as studied, and narrower for what would be all contour.
-        unannotated: whether some of the training images have no masks: a first network then labels them for a second
-            one of as many updates.
+        annotated: training images with masks.
+        unannotated: training images without. Where they are more, as in all cells of the study in which they helped, a
+            first network labels them for a second one of as many updates; where they are fewer, they are left alone.
     """
-    generations = 2 if unannotated else 1
+    learns = unannotated > annotated
     return {
         **COMMON,
         "sn.contour_width": min(max(round(diameter / 25), 1), 3),
         **(COLOUR if channels == 3 else {}),
-        **(UNANNOTATED if unannotated else {}),
-        "training.num_epochs": NUM_EPOCHS[machine] * generations,
+        **(UNANNOTATED if learns else {}),
+        "training.num_epochs": NUM_EPOCHS[machine] * (2 if learns else 1),
     }
