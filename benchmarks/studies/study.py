@@ -5,7 +5,7 @@
     python benchmarks/studies/study.py everything glas --images FOLDER -o runs/glas  # all of train, not validated
     python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas  # strategies, few annotated, seeds
     python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas --counts 17 --strategies fixmatch  # some
-    python benchmarks/studies/study.py tables  # docs/results.md, from the records
+    python benchmarks/studies/study.py tables  # docs/results.md and its figure, from the records
 
 FOLDER holds the images as `flexdan data import` reads them. Each command goes on where it was stopped, and writes what
 it has found into records/ (numbers, settings and names of images, no pictures). What is trained stands in NAME.yaml,
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from figure import write_figure
 from records import CELL, GROUP, count_rows, find_differences, merge_rows, processor, read_rows, recipe, write_rows
 from tables import write_tables
 
@@ -341,6 +342,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.step == "tables":
         write_tables()
+        write_figure()
         return
     if not (options.name and options.images and options.output):
         parser.error(f"{options.step} needs NAME, --images FOLDER and -o FOLDER")

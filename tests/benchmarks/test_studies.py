@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import figure
 import pytest
 import records
 import study
@@ -62,8 +63,9 @@ def test_every_training_of_a_study_has_valid_settings(name):
             config_from_mapping(plan["settings"] | study.LAST_EPOCH | CURVES[strategy])
 
 
-def test_the_tables_of_the_results_are_those_of_the_records():
+def test_the_tables_and_the_figure_of_the_results_are_those_of_the_records():
     assert tables.page_text() == tables.PAGE.read_text(encoding="utf-8")
+    assert figure.figure_text("glas") == figure.FIGURE.read_text(encoding="utf-8")
 
 
 def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, capsys):

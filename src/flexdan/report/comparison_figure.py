@@ -1,6 +1,7 @@
 """An SVG figure of a comparison: for each metric the paired differences from the baseline, with their intervals."""
 
 import math
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -27,14 +28,29 @@ def comparison_figure(comparison: Comparison, way: str) -> tuple[Markup, int]:
     Returns:
         An `<svg>` and its height; its width is `WIDTH`.
     """
-    title = f"{comparison.split}, {WAYS[way]}: minus {comparison.baseline}"
-    parts = [Markup('<text x="14" y="18">{}</text>').format(shorten(title, 100))]
-    top = 30
+    panels = {}
     for level, metric in comparison.metrics:
         found = {name: comparison.find(name, level, metric, way) for name in comparison.differences}
-        there = {name: one for name, one in found.items() if one is not None and not math.isnan(one.mean)}
+        panels[metric_text(level, metric)] = {name: one for name, one in found.items() if one is not None}
+    return differences_figure(f"{comparison.split}, {WAYS[way]}: minus {comparison.baseline}", panels)
+
+
+def differences_figure(title: str, panels: Mapping[str, Mapping[str, Difference]]) -> tuple[Markup, int]:
+    """Draw differences, one scale for each metric.
+
+    Args:
+        title: of the figure.
+        panels: by the text of a metric the differences by name; those that are not a number are left out.
+
+    Returns:
+        An `<svg>` and its height; its width is `WIDTH`.
+    """
+    parts = [Markup('<text x="14" y="18">{}</text>').format(shorten(title, 100))]
+    top = 30
+    for metric, found in panels.items():
+        there = {name: one for name, one in found.items() if not math.isnan(one.mean)}
         if there:
-            parts.append(_panel(metric_text(level, metric), there, top))
+            parts.append(_panel(metric, there, top))
             top += _HEAD + _ROW * len(there) + _FOOT
     parts.append(Markup('<text x="14" y="{}">{}</text>').format(top + 8, _KEY))
     height = top + 20
