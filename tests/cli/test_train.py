@@ -169,9 +169,20 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
     found, told = config("--lr", "0.1", "--recommended", "yes")
     assert told
     assert (found.sn.model_type, found.optimizer.lr) == ("EncoderUNet", 0.1)
+    found, told = config("--recommended", "yes", "--strategy", "supervised", "--data.annotated", "2")
+    assert (found.strategy, found.training.num_epochs) == ("supervised", 30)
     found, told = config("--recommended", "no")
     assert not told
     assert found == replace(RunConfig(), data=found.data)
+
+
+def test_settings_without_effect_are_named(discs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("flexdan.memory.train_planned", lambda config, folder, **options: None)
+    argv = ["train", "--data.manifest", str(discs), "-o", str(tmp_path / "run"), "--sigma", "0.2"]
+    assert main([*argv, "--strategy", "dan"]) == 0
+    assert "does not use" not in capsys.readouterr().out
+    assert main([*argv, "--strategy", "fixmatch", "--unannotated.cutmix", "0"]) == 0
+    assert "note: the fixmatch strategy does not use adversarial.sigma\n" in capsys.readouterr().out
 
 
 def test_settings_of_a_run_and_those_that_are_wanted_agree_whatever_holds_their_values():

@@ -178,12 +178,11 @@ def test_gradient_accumulation_equals_a_larger_batch_for_a_network_without_batch
 
 
 def test_unannotated_images_are_left_alone_and_counted(discs, tmp_path):
-    config = settings(discs, data__annotated="2", training__num_epochs=1, unannotated__cutmix=0.1)
+    config = settings(discs, data__annotated="2", training__num_epochs=1)
     train(config, tmp_path)
     start = read_record(tmp_path / "record.jsonl")[0]
     assert len(start["annotated"]) == 2
     assert start["unannotated"] == 7
-    assert "note: the supervised strategy does not use unannotated.cutmix\n" in (tmp_path / "log.txt").read_text()
 
 
 def test_images_that_do_not_fit_are_streamed_with_the_same_result(discs, tmp_path):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from flexdan.models import EncoderUNet
 from flexdan.models.depthwise import filter_channels
+from flexdan.models.segmentation import efficientnet_lite
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 0), (5, 1, 2), (5, 2, 0), (5, 2, 2)])
@@ -37,6 +39,15 @@ def test_gradients_in_bf16_are_those_of_fp32_but_for_the_rounding_of_maps():
     assert (maps.grad.dtype, weight.grad.dtype) == (torch.bfloat16, torch.float32)
     torch.testing.assert_close(maps.grad.float(), precise[0].grad, rtol=2**-7, atol=1e-6)
     torch.testing.assert_close(weight.grad, precise[1].grad)
+
+
+def test_a_network_that_only_predicts_does_without(monkeypatch):
+    network, image = EncoderUNet().eval(), torch.rand(1, 3, 32, 32)
+    expected = network(image)
+    monkeypatch.setattr(efficientnet_lite, "filter_channels", None)
+    torch.testing.assert_close(network(image), expected)
+    with pytest.raises(TypeError, match="not callable"):
+        network.train()(image.expand(2, 3, 32, 32))
 
 
 def test_what_needs_no_gradient_gets_none():

@@ -20,9 +20,11 @@ from flexdan.config import (
     parse_command,
     read_settings_file,
     recommended_settings,
+    recommended_strategy,
     says_nothing_but_data,
     setting_values,
     term_of,
+    unused_settings,
 )
 from flexdan.config.files import refuse_existing
 
@@ -94,13 +96,16 @@ def run(argv: Sequence[str]) -> int:
         config = _resumed_config(folder, saved, given)
     else:
         folder = _new_folder(arguments.output, arguments.force)
-        plain = not arguments.config and says_nothing_but_data(given_settings(parser, argv))
+        said = given_settings(parser, argv)
+        plain = not arguments.config and says_nothing_but_data(said)
         if arguments.recommended == "yes" or (arguments.recommended == "auto" and plain):
-            base = _recommended(config)
+            base = _recommended(config, parser, argv)
             _, config, _ = parse_command(parser, argv, base=base)
             _tell_recommended(base)
         elif arguments.recommended == "auto" and not arguments.config:
             print("note: what is not said has its plain default; --recommended yes takes what our studies found best")
+        if unused := [name for name in said if name.startswith(unused_settings(config.strategy))]:
+            print(f"note: the {config.strategy} strategy does not use {', '.join(unused)}")
 
     from flexdan.memory import parse_memory, train_planned
 
@@ -112,8 +117,8 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _recommended(config: RunConfig) -> dict[str, Any]:
-    """Return what the studies found best for this machine and the images of a configuration."""
+def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """Return what the studies found best for this machine, the images of a configuration and the strategy it names."""
     import torch
 
     from flexdan.data.summary import typical_diameter
@@ -121,12 +126,13 @@ def _recommended(config: RunConfig) -> dict[str, Any]:
 
     data = gather_data(config)
     gpu = config.training.device == "auto" and torch.accelerator.current_accelerator(check_available=True) is not None
+    usual = recommended_strategy(len(data.annotated), len(data.unannotated))
+    _, named, _ = parse_command(parser, argv, base={"strategy": usual})
     return recommended_settings(
         "gpu" if gpu else "cpu",
         channels=data.channels,
         diameter=typical_diameter(data.annotated, RECOMMENDED_PIXELS),
-        annotated=len(data.annotated),
-        unannotated=len(data.unannotated),
+        strategy=named.strategy,
     )
 
 

@@ -19,7 +19,12 @@ from flexdan.config.postprocessing import (
     usual_postprocessing,
     write_postprocessing,
 )
-from flexdan.config.recommended import RECOMMENDED_PIXELS, recommended_settings, says_nothing_but_data
+from flexdan.config.recommended import (
+    RECOMMENDED_PIXELS,
+    recommended_settings,
+    recommended_strategy,
+    says_nothing_but_data,
+)
 from flexdan.config.run import (
     RunConfig,
     changed_settings,
@@ -68,6 +73,7 @@ __all__ = [
     "read_postprocessing",
     "read_settings_file",
     "recommended_settings",
+    "recommended_strategy",
     "says_nothing_but_data",
     "setting_values",
     "term_of",

@@ -23,12 +23,12 @@ Strategy = Literal[
 STRONG_VIEWS = {"mean_teacher": 1, "fixmatch": 1, "unimatch": 2, "en_confidence": 1, "self_training": 1}
 # What learns from labels, of the average of the weights or of the SN itself.
 LABELLED = ("mean_teacher", "fixmatch", "unimatch", "en_confidence")
-# The settings `unannotated` that not all use what learns from unannotated images, each with those that do.
-USERS = {
+# Settings `unannotated`, by the beginning of their name, that not all use what learns from unannotated images.
+_USERS = {
     "labels_from": ("fixmatch", "unimatch", "en_confidence"),
     "confidence": ("fixmatch", "unimatch"),
     "en_confidence": ("en_confidence",),
-    "cutmix": ("mean_teacher", "fixmatch", "unimatch", "en_confidence", "self_training", "cross_pseudo_supervision"),
+    "cutmix": (*STRONG_VIEWS, "cross_pseudo_supervision"),
     "feature_dropout": ("unimatch",),
     "uncertainty_passes": ("mean_teacher",),
     "uncertainty_noise": ("mean_teacher",),
@@ -55,9 +55,9 @@ def averaging(strategy: str, labels_from: str, wanted: Averaging | Literal["auto
 def unused_settings(strategy: str) -> tuple[str, ...]:
     """Return the beginnings of names of settings that a strategy does not use."""
     term, en = term_of(strategy), has_en(strategy)
-    found = () if en else ("en.", "adversarial.", "init_en")
+    found = (("adversarial.sn_update",) if term else ()) if en else ("en.", "adversarial.", "init_en")
     found += () if term else ("unannotated.",)
-    found += tuple(f"unannotated.{name}" for name, users in USERS.items() if term not in users)
+    found += tuple(f"unannotated.{name}" for name, users in _USERS.items() if term not in users)
     found += () if term == "self_training" and en else ("unannotated.en_share",)
     return found + (("training.unannotated_batch_size",) if strategy == "supervised" else ())
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from flexdan.config import RunConfig, changed_settings, has_en, network_shape, term_of, to_yaml, unused_settings
+from flexdan.config import RunConfig, has_en, network_shape, term_of, to_yaml
 from flexdan.config.errors import CannotResumeError
 from flexdan.config.files import atomic_path
 from flexdan.config.record import read_record
@@ -165,8 +165,6 @@ def describe_run(
         progress.say(_describe_average(config))
     if data.unannotated and config.strategy == "supervised":
         progress.say(f"{len(data.unannotated)} unannotated training images: the supervised strategy does not use them")
-    if unused := [name for name in changed_settings(config) if name.startswith(unused_settings(config.strategy))]:
-        progress.say(f"note: the {config.strategy} strategy does not use {', '.join(unused)}")
     progress.say(f"an epoch is {parts.updates_per_epoch} updates")
     limit = f"data.cache_gib {config.data.cache_gib}" + " of each process" * (parts.accelerator.num_processes > 1)
     kept = f"{cached} of {images} images kept in memory, {math.ceil(gib * 1024)} MiB ({limit})"

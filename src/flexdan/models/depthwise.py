@@ -8,7 +8,7 @@ from torch.nn import functional as F
 def filter_channels(maps: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
     """Convolve each channel of maps (N, C, H, W) with its own filter of (C, 1, k, k), as `F.conv2d` with C groups does.
 
-    What differs is how a CPU finds the gradients: in fp32 also where the maps are bf16, in which it takes four to ten
+    What differs is how a CPU finds the gradients: in fp32 also where the maps are bf16, in which it takes three to nine
     times as long; and those of filters wider than 3 as a convolution of maps with gradients, of which all images and
     channels are groups. `benchmarks/depthwise.py` measures both.
     """

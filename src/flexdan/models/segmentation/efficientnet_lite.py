@@ -150,7 +150,7 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Call the convolution."""
         maps, padding = (F.pad(input, self.sides), 0) if self.uneven else (input, self.sides[0])
-        if self.slow_gradient and input.device.type == "cpu":
+        if self.slow_gradient and self.training and input.device.type == "cpu":
             return filter_channels(maps, self.weight, self.stride[0], padding)
         return F.conv2d(maps, self.weight, stride=self.stride, padding=padding, groups=self.groups)
 
