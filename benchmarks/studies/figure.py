@@ -19,22 +19,29 @@ METRICS = {  # level, metric, pooled or a mean over images -> text
 
 
 def figure_text(name: str) -> str:
-    """Return the paired differences of all strategies, by number of annotated images, as the text of an SVG file."""
+    """Return the paired differences of all strategies, by number of annotated images, as the text of an SVG file.
+
+    Ticks are those of all seeds, intervals of those whose counts are recorded.
+    """
     trained: dict[tuple[str, ...], dict[int, dict[str, str]]] = {}
     for one in read_rows(f"{name}_prove", HERE):
         cell = (*(one[column] for column in GROUP), one["strategy"])
         trained.setdefault(cell, {})[int(one["seed"])] = one
     panels: dict[str, dict[str, Difference]] = {text: {} for text in METRICS.values()}
-    for one in sorted(read_rows(f"{name}_prove_differences", HERE), key=lambda one: int(one["annotated"])):
+    rows = sorted(read_rows(f"{name}_prove_differences", HERE), key=lambda one: int(one["annotated"]))
+    varied = [column for column in GROUP[:-1] if len({one[column] for one in rows}) > 1]  # what else tells rows apart
+    strategies = list(dict.fromkeys(one["strategy"] for one in rows))
+    colours: dict[str, int] = {}
+    for one in rows:
         level, metric, way = kind = one["level"], one["metric"], one["over"]
         if kind not in METRICS:
             continue
         where = tuple(one[column] for column in GROUP)
         ours, theirs = trained[*where, one["strategy"]], trained[*where, "supervised"]
         column = f"{metric}.{way}"
-        row = f"{one['annotated']} annotated, {one['strategy']}"
-        panel = panels[METRICS[kind]]
-        panel[row if row not in panel else f"{row}, {one['processor'].split()[0]}"] = Difference(
+        row = ", ".join([one["annotated"], one["strategy"], *(one[column].split("(")[0] for column in varied)])
+        colours[row] = strategies.index(one["strategy"])
+        panels[METRICS[kind]][row] = Difference(
             level=level,
             metric=metric,
             way=way,
@@ -46,7 +53,9 @@ def figure_text(name: str) -> str:
             worse=int(one["worse"]),
             equal=int(one["equal"]),
         )
-    drawing, height = differences_figure(f"{name}, test: minus supervised training of as many updates", panels)
+    drawing, height = differences_figure(
+        f"{name}, test, by annotated images: minus supervised training of as many updates", panels, colours
+    )
     return standalone(drawing, WIDTH, height)
 
 

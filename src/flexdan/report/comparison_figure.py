@@ -15,7 +15,10 @@ from flexdan.report.tables import number
 WIDTH = 720
 _LEFT, _RIGHT = 250, 690  # ends of the level axes
 _ROW, _HEAD, _FOOT = 22, 26, 40  # heights in SVG units: of a configuration, above and below those of a metric
-_KEY = "dot: mean over seeds; ticks: single seeds; thick: over images; thin: over seeds (Student's t)"
+_HOLLOW = "fill: none; stroke: var(--c, #1f6feb); stroke-width: 1.5"
+_KEY = (
+    "dot: mean over seeds, hollow if nothing is shown; ticks: seeds; thick: over images; thin: over seeds (Student's t)"
+)
 
 
 def comparison_figure(comparison: Comparison, way: str) -> tuple[Markup, int]:
@@ -35,12 +38,15 @@ def comparison_figure(comparison: Comparison, way: str) -> tuple[Markup, int]:
     return differences_figure(f"{comparison.split}, {WAYS[way]}: minus {comparison.baseline}", panels)
 
 
-def differences_figure(title: str, panels: Mapping[str, Mapping[str, Difference]]) -> tuple[Markup, int]:
+def differences_figure(
+    title: str, panels: Mapping[str, Mapping[str, Difference]], colours: Mapping[str, int] = {}
+) -> tuple[Markup, int]:
     """Draw differences, one scale for each metric.
 
     Args:
         title: of the figure.
         panels: by the text of a metric the differences by name; those that are not a number are left out.
+        colours: numbers of colours by name, which else go by row.
 
     Returns:
         An `<svg>` and its height; its width is `WIDTH`.
@@ -50,7 +56,7 @@ def differences_figure(title: str, panels: Mapping[str, Mapping[str, Difference]
     for metric, found in panels.items():
         there = {name: one for name, one in found.items() if not math.isnan(one.mean)}
         if there:
-            parts.append(_panel(metric, there, top))
+            parts.append(_panel(metric, there, top, colours))
             top += _HEAD + _ROW * len(there) + _FOOT
     parts.append(Markup('<text x="14" y="{}">{}</text>').format(top + 8, _KEY))
     height = top + 20
@@ -58,7 +64,7 @@ def differences_figure(title: str, panels: Mapping[str, Mapping[str, Difference]
     return head + Markup("").join(parts) + Markup("</svg>"), height
 
 
-def _panel(title: str, found: dict[str, Difference], top: int) -> Markup:
+def _panel(title: str, found: dict[str, Difference], top: int, colours: Mapping[str, int]) -> Markup:
     ends = [0.0]
     for one in found.values():
         ends += [*one.by_seed.values(), *(one.over_images or ()), *(one.over_seeds or ())]
@@ -77,11 +83,11 @@ def _panel(title: str, found: dict[str, Difference], top: int) -> Markup:
         )
     parts.append(Markup('<path class="axis" d="M{0:.1f} {1}V{2}"/>').format(across.place(0.0), top + _HEAD - 6, bottom))
     for at, (name, one) in enumerate(found.items()):
-        parts.append(_row(at, name, one, across, top + _HEAD + _ROW * at + _ROW / 2))
+        parts.append(_row(colours.get(name, at), name, one, across, top + _HEAD + _ROW * at + _ROW / 2))
     return Markup("").join(parts)
 
 
-def _row(at: int, name: str, one: Difference, across: Axis, y: float) -> Markup:
+def _row(colour: int, name: str, one: Difference, across: Axis, y: float) -> Markup:
     def bar(ends: Interval | None, width: float) -> Markup:
         if ends is None or any(map(math.isnan, ends)):
             return Markup("")
@@ -95,11 +101,13 @@ def _row(at: int, name: str, one: Difference, across: Axis, y: float) -> Markup:
     told = f"{name}: {number(one.mean, '+.4g')}, {one.verdict}"
     return Markup("").join(
         [
-            Markup('<g class="s{}"><title>{}</title>').format(at % 5, told),
+            Markup('<g class="s{}"><title>{}</title>').format(colour % 5, told),
             Markup('<text class="up" x="{}" y="{:.1f}">{}</text>').format(_LEFT - 10, y + 4, shorten(name, 34)),
             bar(one.over_seeds, 1.5),
             bar(one.over_images, 5),
             *ticks,
-            Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"/></g>').format(across.place(one.mean), y),
+            Markup('<circle class="dot" style="{}" cx="{:.1f}" cy="{:.1f}" r="5"/></g>').format(
+                "" if one.verdict in ("better", "worse") else _HOLLOW, across.place(one.mean), y
+            ),
         ]
     )
