@@ -53,9 +53,8 @@ def figure_text(name: str) -> str:
             worse=int(one["worse"]),
             equal=int(one["equal"]),
         )
-    drawing, height = differences_figure(
-        f"{name}, test, by annotated images: minus supervised training of as many updates", panels, colours
-    )
+    title = f"{name}, test, by annotated images: minus supervised training of as many updates"
+    drawing, height = differences_figure(title, panels, colours)
     return standalone(drawing, WIDTH, height)
 
 
