@@ -16,9 +16,7 @@ WIDTH = 720
 _LEFT, _RIGHT = 250, 690  # ends of the level axes
 _ROW, _HEAD, _FOOT = 22, 26, 40  # heights in SVG units: of a configuration, above and below those of a metric
 _HOLLOW = "fill: none; stroke: var(--c, #1f6feb); stroke-width: 1.5"
-_KEY = (
-    "dot: mean over seeds, hollow: not shown; ticks: single seeds; thick: over images; thin: over seeds (Student's t)"
-)
+_KEY = "dot: mean over seeds, hollow: not shown; ticks: seeds; thick: over images; thin: over seeds (Student's t)"
 
 
 def comparison_figure(comparison: Comparison, way: str) -> tuple[Markup, int]:
