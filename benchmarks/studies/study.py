@@ -5,6 +5,7 @@
     python benchmarks/studies/study.py everything glas --images FOLDER -o runs/glas  # all of train, not validated
     python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas  # strategies, few annotated, seeds
     python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas --counts 17 --strategies fixmatch  # some
+    python benchmarks/studies/study.py prove glas --images FOLDER -o runs/glas --workers 8  # so many at a time
     python benchmarks/studies/study.py tables  # docs/results.md and its figure, from the records
 
 FOLDER holds the images as `flexdan data import` reads them. Each command goes on where it was stopped, and writes what
@@ -65,6 +66,7 @@ class Study:
         counts: of annotated images that `prove` is to take; none: those of the definition.
         strategies: the same.
         seeds: how many; 0: those of the definition.
+        workers: trainings of `prove` at a time.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Study:
     counts: Sequence[int] = ()
     strategies: Sequence[str] = ()
     seeds: int = 0
+    workers: int = 1
 
     def manifest(self, name: str, parts: Mapping[str, Sequence[str]]) -> Path:
         """Return a manifest of some parts, each of the images named; others are not in it."""
@@ -215,7 +218,17 @@ def prove(study: Study) -> None:
         folder = study.folder / "prove" / network
         try:
             say(
-                *("study", "annotated", "--data", str(manifest), "-o", str(folder), "--no-plan", "--workers", "1"),
+                *(
+                    "study",
+                    "annotated",
+                    "--data",
+                    str(manifest),
+                    "-o",
+                    str(folder),
+                    "--no-plan",
+                    "--workers",
+                    str(study.workers),
+                ),
                 *("--counts", ",".join(map(str, counts)), "--strategies", ",".join(strategies)),
                 *("--seeds", str(seeds), f"--evaluate={plan['evaluate']}"),
                 *("--set", *in_words(plan["settings"] | LAST_EPOCH)),
@@ -339,6 +352,7 @@ def main() -> None:
     for name, kind in (("networks", str), ("counts", int), ("strategies", str)):
         parser.add_argument(f"--{name}", nargs="+", type=kind, default=[], help="prove: only these of NAME.yaml")
     parser.add_argument("--seeds", type=int, default=0, help="prove: as many, and not as NAME.yaml says")
+    parser.add_argument("-n", "--workers", type=int, default=1, help="prove: trainings at a time, which share cores")
     options = parser.parse_args()
     if options.step == "tables":
         write_tables()
@@ -365,6 +379,7 @@ def main() -> None:
         counts=options.counts,
         strategies=options.strategies,
         seeds=options.seeds,
+        workers=options.workers,
     )
     STEPS[options.step](study)
 

@@ -117,7 +117,11 @@ def test_a_small_study_from_images_to_records(discs, tmp_path, monkeypatch, caps
         (here / folder / "discs.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     monkeypatch.setattr(study, "HERE", here)
     (here / "records").mkdir()
-    in_parts = ("prove --networks same", "prove --networks small --counts 2 --strategies supervised", "prove")
+    in_parts = (
+        "prove --networks same",
+        "prove --networks small --counts 2 --strategies supervised",
+        "prove --workers 2",
+    )
     for step in ("choose", "tune", "everything", *in_parts):
         command = ["study.py", *step.split(), "--images", str(images), "-o", str(tmp_path / "out")]
         monkeypatch.setattr(sys, "argv", [*command[:2], "discs", *command[2:]])
