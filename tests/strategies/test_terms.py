@@ -157,7 +157,7 @@ def test_each_of_two_networks_learns_the_labels_of_the_other():
     assert other.shift.item() == pytest.approx(logit(0.2) - 1.5 * (0.2 - 1))
 
 
-def test_the_two_networks_learn_from_one_pass_each_and_mixed_labels(make):
+def test_the_two_networks_learn_from_mixed_labels_in_a_pass_beside_that_of_the_masks(make):
     """Each as in a supervised step whose lesson are the labels that the other one, before any update, gives."""
     players, batches, means = taught(make, batches=2)
     twin = copy.deepcopy(players.sn.bare)
@@ -172,8 +172,9 @@ def test_the_two_networks_learn_from_one_pass_each_and_mixed_labels(make):
         masks = cutmix_masks(batch.unannotated, 1.0, torch.Generator().manual_seed(batch.seed))
         labels = [mix(network.eval()(batch.unannotated).argmax(1), masks) for network in networks]
         for network, others in zip(networks, reversed(labels), strict=True):
-            logits = network.train()(torch.cat([batch.images, mix(batch.unannotated, masks)]))
-            loss = F.cross_entropy(logits[:3], batch.targets) + 0.5 * F.cross_entropy(logits[3:], others)
+            network.train()
+            loss = F.cross_entropy(network(batch.images), batch.targets)
+            loss = loss + 0.5 * F.cross_entropy(network(mix(batch.unannotated, masks)), others)
             (loss / 2).backward()
     for optimizer, network, ours in zip(optimizers, networks, (players.sn.bare, twin), strict=True):
         optimizer.step()
@@ -315,20 +316,22 @@ def taught(make, **options):
 
 
 @pytest.mark.parametrize("name", TERMS)
-def test_one_pass_with_the_annotated_images_and_no_trace_in_anybody_else(make, name):
-    """Batch norm of the SN counts one batch, of annotated and unannotated images; the teacher stays as it is."""
+def test_annotated_images_beside_and_no_trace_in_anybody_else(make, name):
+    """Batch norm of the SN counts one batch, of both kinds of images, or one of each; the teacher stays as it is."""
     players, batches, means = taught(make)
     before = copy.deepcopy((players.average.state_dict(), players.sn.bare.state_dict()))
     term = TERMS[name]
     lesson = term(players, batches[0], means, torch.Generator().manual_seed(0))
     torch.testing.assert_close(before, (players.average.state_dict(), players.sn.bare.state_dict()), rtol=0, atol=0)
     naive = copy.deepcopy(players.sn.bare)
-    logits = naive(torch.cat([batches[0].images, lesson.images]))
+    apart = name == "entropy_minimisation"
+    passes = [batches[0].images, lesson.images] if apart else [torch.cat([batches[0].images, lesson.images])]
+    logits = torch.cat([naive(images) for images in passes])
     loss = F.cross_entropy(logits[:3], batches[0].targets) + 0.5 * lesson.loss(logits[3:])[0]
     loss.backward()
     numbers = supervised_step(players, batches, means, Weighted(term=term, weight=0.5))
     assert numbers["train_loss"] + 0.5 * numbers["unannotated_loss"] == pytest.approx(loss.item(), rel=1e-5)
-    assert players.sn.bare[1].num_batches_tracked == 1
+    assert players.sn.bare[1].num_batches_tracked == len(passes)
     torch.testing.assert_close(players.sn.bare[1].running_mean, naive[1].running_mean)
     assert not players.average.training
     assert players.sn.bare.training

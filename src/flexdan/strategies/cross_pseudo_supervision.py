@@ -21,7 +21,8 @@ def cross_pseudo_supervision_step(
 
     Both see the annotated images, and the unannotated ones with rectangles of others (section 3, "incorporation with
     the CutMix augmentation"). Labels are what the other network, as it is before the update, makes of the images
-    without rectangles; all pixels count. Annotated images have only their masks, as in the authors' runs with CutMix.
+    without rectangles; all pixels count. Annotated images have only their masks, and a pass of their own, as in the
+    authors' runs with CutMix.
 
     Args:
         players: the SN and the second one, in training mode.
@@ -64,4 +65,4 @@ def cross_pseudo_supervision_step(
 
 def _lesson(images: Tensor, labels: Tensor) -> Lesson:
     every = torch.ones_like(labels, dtype=torch.bool)
-    return Lesson(images=images, loss=lambda logits: (pseudo_label_loss(logits, labels, every), {}))
+    return Lesson(images=images, loss=lambda logits: (pseudo_label_loss(logits, labels, every), {}), together=False)

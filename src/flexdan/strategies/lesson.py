@@ -19,14 +19,17 @@ class Lesson:
     """What the SN is to learn from one batch beside its masks.
 
     Args:
-        images: float (M, C, H, W), which go through the SN in one pass with the annotated ones.
+        images: float (M, C, H, W), which go through the SN.
         loss: from the SN's logits on them, float (M, K, H, W), to a scalar with a gradient, and numbers by name.
         perturb: changes the maps of the SN's encoder, (N + M, channels, h, w), those on `images` being the last.
+        together: in one pass with the annotated images, so that batch norm gives all of them the same statistics, as in
+            Tarvainen and Valpola 2017 and Sohn et al. 2020; or else in a pass that follows theirs.
     """
 
     images: Tensor
     loss: Callable[[Tensor], tuple[Tensor, dict[str, float]]]
     perturb: Callable[[Tensor], Tensor] | None = None
+    together: bool = True
 
 
 class Term(Protocol):
@@ -62,9 +65,7 @@ def lesson_of(extra: Weighted | None, players: Players, batch: Batch, means: Mea
 def taught_pass(
     player: Player, batch: Batch, means: Means, lesson: Lesson | None, weight: float
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """Call a segmentation network once, on annotated images and on those of a lesson together.
-
-    In one pass batch norm gives all of them the same statistics, as in Tarvainen and Valpola 2017 and Sohn et al. 2020.
+    """Call a segmentation network on annotated images and on those of a lesson.
 
     Returns:
         Logits of the annotated images, the loss (of the masks, and `weight` times the lesson's), and train_loss (of the
@@ -73,23 +74,28 @@ def taught_pass(
     Raises:
         NonFiniteLossError: if a loss is not finite.
     """
-    count, options = len(batch.images), {}
-    images = batch.images
-    if lesson is not None:
-        images = torch.cat([images, lesson.images])  # (N + M, C, H, W)
-        options = {} if lesson.perturb is None else {"perturb": lesson.perturb}
     with means.autocast():
-        logits = player.network(images, **options)
-    own = logits if lesson is None else logits[:count]
+        own, others = _both(player.network, batch.images, lesson)
     loss = means.criterion(own, batch.targets)
     check_finite(loss, "training")
     numbers = {"train_loss": loss.item()}
-    if lesson is not None:
-        extra, told = lesson.loss(logits[count:])
+    if lesson is not None and others is not None:
+        extra, told = lesson.loss(others)
         check_finite(extra, "unannotated")
         loss = loss + weight * extra
         numbers |= {"unannotated_loss": extra.item(), "unannotated_weight": weight, **told}
     return own, loss, numbers
+
+
+def _both(network: nn.Module, images: Tensor, lesson: Lesson | None) -> tuple[Tensor, Tensor | None]:
+    """Return the logits of annotated images, and those of the images of a lesson."""
+    if lesson is None:
+        return network(images), None
+    options = {} if lesson.perturb is None else {"perturb": lesson.perturb}
+    if not lesson.together:
+        return network(images), network(lesson.images, **options)
+    logits = network(torch.cat([images, lesson.images]), **options)
+    return logits[: len(images)], logits[len(images) :]
 
 
 def labeller(players: Players, source: Source) -> nn.Module:
