@@ -159,7 +159,7 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
     found, told = config("--seed", "3", "--data.annotated", "2", "--training.device", "cpu")
     assert told
     assert (found.sn.model_type, found.sn.contour_width, found.seed) == ("EncoderUNet", 1, 3)
-    assert (found.strategy, found.training.num_epochs) == ("self_training", 60)  # most of the discs, small, lack masks
+    assert (found.strategy, found.training.num_epochs) == ("unimatch", 30)  # most of the discs, small, lack masks
     assert (found.data.max_pixels, found.data.annotated, found.augmentation.hue) == (384 * 576, 2, 0.04)
     for default in ("--sn.model_type=ConcatenationFCN", "--num_epochs=30"):  # said, though it is the default
         assert not config(default)[1]
@@ -171,6 +171,10 @@ def test_where_nothing_but_data_is_said_the_recommended_settings_are_taken(discs
     assert (found.sn.model_type, found.optimizer.lr) == ("EncoderUNet", 0.1)
     found, told = config("--recommended", "yes", "--strategy", "supervised", "--data.annotated", "2")
     assert (found.strategy, found.training.num_epochs) == ("supervised", 30)
+    little = ("--data.annotated", "2", "--memory", "700MiB")
+    found, told = config(*little)
+    assert (found.strategy, found.training.num_epochs) == ("self_training", 60)
+    assert config("--recommended", "yes", "--strategy", "unimatch", *little)[0].strategy == "unimatch"
     found, told = config("--recommended", "no")
     assert not told
     assert found == replace(RunConfig(), data=found.data)

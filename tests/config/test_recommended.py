@@ -1,11 +1,11 @@
 import pytest
 
-from flexdan.config import config_from_mapping, recommended_settings, recommended_strategy, says_nothing_but_data
+from flexdan.config import config_from_mapping, recommended_settings, recommended_strategies, says_nothing_but_data
 
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("strategy", ["supervised", "self_training", "dan+self_training", "fixmatch"])
+@pytest.mark.parametrize("strategy", ["supervised", "self_training", "dan+self_training", "unimatch"])
 def test_recommended_settings_are_valid_for_any_images(machine, channels, strategy):
     settings = recommended_settings(machine, channels, diameter=70.0, strategy=strategy)
     config = config_from_mapping(settings)[0]
@@ -19,7 +19,8 @@ def test_recommended_settings_are_valid_for_any_images(machine, channels, strate
 
 def test_unannotated_images_are_learnt_from_where_they_are_more():
     counts = [(9, 76), (17, 68), (43, 42), (85, 0)]
-    assert [recommended_strategy(*pair) for pair in counts] == ["self_training"] * 2 + ["supervised"] * 2
+    few = ["unimatch", "self_training"]
+    assert [recommended_strategies(*pair) for pair in counts] == [few, few, ["supervised"], ["supervised"]]
 
 
 @pytest.mark.parametrize(("diameter", "width"), [(0.0, 1), (15.0, 1), (50.0, 2), (70.0, 3), (400.0, 3)])

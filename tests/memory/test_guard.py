@@ -10,7 +10,7 @@ import torch
 from flexdan.config import RunConfig, UserError, with_settings
 from flexdan.config.errors import RunError
 from flexdan.config.record import read_record
-from flexdan.memory import ask_planner, guard, is_out_of_memory, train_planned
+from flexdan.memory import DEVICES, ask_planner, guard, has_room, is_out_of_memory, train_planned
 from flexdan.report.run import read_run
 
 MIB = 2**20
@@ -35,6 +35,14 @@ def test_what_does_not_fit_is_refused_with_its_row_and_nothing_is_written(config
     with pytest.raises(UserError, match=r"does not fit: it needs 0\.\d\d GiB, and there are 0\.10 GiB .*--force"):
         train_planned(config, tmp_path / "run", memory=100 * MIB, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_room_leaves_a_part_of_the_memory_of_a_cpu_to_others(config, monkeypatch):
+    peak = ask_planner(config).peak
+    for there, enough in ((1.2 * peak, False), (1.6 * peak, True)):
+        monkeypatch.setattr(guard, "machine", lambda _, there=there: (DEVICES["cpu"], int(there)))
+        assert has_room(config) == enough
+    assert not has_room(config, peak // 2)
 
 
 def test_force_and_enough_memory_train(config, tmp_path):

@@ -20,7 +20,7 @@ from flexdan.config import (
     parse_command,
     read_settings_file,
     recommended_settings,
-    recommended_strategy,
+    recommended_strategies,
     says_nothing_but_data,
     setting_values,
     term_of,
@@ -87,6 +87,9 @@ def run(argv: Sequence[str]) -> int:
     for note in notes:
         print(f"note: {note}")
 
+    from flexdan.memory import parse_memory, train_planned
+
+    memory = parse_memory(arguments.memory) if arguments.memory else None
     if arguments.resume:
         folder = Path(arguments.resume)
         if arguments.output and Path(arguments.output) != folder:
@@ -99,7 +102,7 @@ def run(argv: Sequence[str]) -> int:
         said = given_settings(parser, argv)
         plain = not arguments.config and says_nothing_but_data(said)
         if arguments.recommended == "yes" or (arguments.recommended == "auto" and plain):
-            base = _recommended(config, parser, argv)
+            base = _recommended(config, parser, argv, memory)
             _, config, _ = parse_command(parser, argv, base=base)
             _tell_recommended(base)
         elif arguments.recommended == "auto" and not arguments.config:
@@ -107,9 +110,6 @@ def run(argv: Sequence[str]) -> int:
         if unused := [name for name in said if name.startswith(unused_settings(config.strategy))]:
             print(f"note: the {config.strategy} strategy does not use {', '.join(unused)}")
 
-    from flexdan.memory import parse_memory, train_planned
-
-    memory = parse_memory(arguments.memory) if arguments.memory else None
     train_planned(config, folder, memory=memory, force=arguments.force, resume=bool(arguments.resume))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all is written, and torch's connections can abort the teardown
         sys.stdout.flush()
@@ -117,31 +117,44 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str], memory: int | None) -> dict[str, Any]:
     """Return what the studies found best for this machine, the images of a configuration and the strategy it names."""
     import torch
 
     from flexdan.data.summary import typical_diameter
     from flexdan.engine.setup import gather_data
+    from flexdan.memory import has_room
 
     data = gather_data(config)
     gpu = config.training.device == "auto" and torch.accelerator.current_accelerator(check_available=True) is not None
-    usual = recommended_strategy(len(data.annotated), len(data.unannotated))
-    _, named, _ = parse_command(parser, argv, base={"strategy": usual})
-    return recommended_settings(
-        "gpu" if gpu else "cpu",
-        channels=data.channels,
-        diameter=typical_diameter(data.annotated, RECOMMENDED_PIXELS),
-        strategy=named.strategy,
-    )
+    diameter = typical_diameter(data.annotated, RECOMMENDED_PIXELS)
+    usual = recommended_strategies(len(data.annotated), len(data.unannotated))
+    # Where the command or its file names a strategy, that is what all of these are.
+    named = [parse_command(parser, argv, base={"strategy": one})[1].strategy for one in usual]
+    *others, last = [
+        recommended_settings("gpu" if gpu else "cpu", data.channels, diameter, strategy)
+        for strategy in dict.fromkeys(named)
+    ]
+    for settings in others:
+        if has_room(parse_command(parser, argv, base=settings)[1], memory):
+            return settings
+        _say_once(
+            f"note: {settings['strategy']}, which our studies found best, needs more memory than there is to spare"
+        )
+    return last
 
 
 def _tell_recommended(settings: Mapping[str, Any]) -> None:
+    said = ", ".join(f"{name} {value}" for name, value in settings.items())
+    _say_once(
+        f"taking the settings that our studies found best (docs/results.md; --recommended no leaves them): {said}"
+    )
+
+
+def _say_once(text: str) -> None:
+    """Print a line, of several processes the first."""
     if os.environ.get("RANK", "0") == "0":
-        said = ", ".join(f"{name} {value}" for name, value in settings.items())
-        print(
-            f"taking the settings that our studies found best (docs/results.md; --recommended no leaves them): {said}"
-        )
+        print(text)
 
 
 def _new_folder(output: str, force: bool) -> Path:

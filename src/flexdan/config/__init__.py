@@ -22,7 +22,7 @@ from flexdan.config.postprocessing import (
 from flexdan.config.recommended import (
     RECOMMENDED_PIXELS,
     recommended_settings,
-    recommended_strategy,
+    recommended_strategies,
     says_nothing_but_data,
 )
 from flexdan.config.run import (
@@ -73,7 +73,7 @@ __all__ = [
     "read_postprocessing",
     "read_settings_file",
     "recommended_settings",
-    "recommended_strategy",
+    "recommended_strategies",
     "says_nothing_but_data",
     "setting_values",
     "term_of",

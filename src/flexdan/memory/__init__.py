@@ -2,7 +2,7 @@
 
 from flexdan.memory.devices import DEVICES, Device, as_gib, find_device, parse_memory, write_device
 from flexdan.memory.estimate import Breakdown, break_down, trace_training
-from flexdan.memory.guard import ask_planner, is_out_of_memory, train_planned
+from flexdan.memory.guard import ask_planner, has_room, is_out_of_memory, train_planned
 from flexdan.memory.plan import Planner, PlanRow, plan_all, resolve_shape
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ask_planner",
     "break_down",
     "find_device",
+    "has_room",
     "is_out_of_memory",
     "parse_memory",
     "plan_all",

@@ -17,6 +17,8 @@ from flexdan.memory.devices import DEVICES, MIB, Device, as_gib
 from flexdan.memory.plan import Planner, PlanRow, resolve_shape
 from flexdan.memory.text import sentence
 
+CPU_SHARE = 0.75  # of its memory, that a training may take which nobody asked for by name
+
 
 def machine(config: RunConfig) -> tuple[Device, int]:
     """Return the class of the device that a training here would use, and its bytes."""
@@ -36,6 +38,18 @@ def ask_planner(config: RunConfig, memory: int | None = None) -> PlanRow:
     """
     device, there = machine(config)
     return Planner(device, memory or there).row(config.sn.model_type, resolve_shape(config)[0])
+
+
+def has_room(config: RunConfig, memory: int | None = None) -> bool:
+    """Tell whether a training fits on this machine with a margin, next to whatever else runs there on a CPU.
+
+    Args:
+        config: with its data.
+        memory: bytes that it may use; None: all of a GPU, `CPU_SHARE` of the memory of a CPU.
+    """
+    device, there = machine(config)
+    free = there if device.name != "cpu" else int(CPU_SHARE * there)
+    return Planner(device, memory or free).check(config.sn.model_type, resolve_shape(config)[0]).verdict == "fits"
 
 
 def train_planned(
