@@ -13,6 +13,7 @@ from flexdan.cli.parser import describe
 from flexdan.config import (
     RECOMMENDED_PIXELS,
     RunConfig,
+    Strategy,
     UserError,
     add_settings,
     config_from_mapping,
@@ -130,7 +131,7 @@ def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str],
     diameter = typical_diameter(data.annotated, RECOMMENDED_PIXELS)
     usual = recommended_strategies(len(data.annotated), len(data.unannotated))
     # Where the command or its file names a strategy, that is what all of these are.
-    named = [parse_command(parser, argv, base={"strategy": one})[1].strategy for one in usual]
+    named: list[Strategy] = [parse_command(parser, argv, base={"strategy": one})[1].strategy for one in usual]
     *others, last = [
         recommended_settings("gpu" if gpu else "cpu", data.channels, diameter, strategy)
         for strategy in dict.fromkeys(named)
