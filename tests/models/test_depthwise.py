@@ -55,3 +55,11 @@ def test_what_needs_no_gradient_gets_none():
     filter_channels(maps, weight).sum().backward()
     assert maps.grad is None
     torch.testing.assert_close(weight.grad, torch.full((2, 1, 3, 3), 4.0))
+
+
+def test_the_gradient_of_filters_has_their_strides_as_ddp_expects():
+    for width in (3, 5):
+        filters = torch.randn(2, width, width, 1).permute(0, 3, 1, 2).requires_grad_()  # as channels-last lays them out
+        output = filter_channels(torch.ones(1, 2, 8, 8), filters)
+        (gradient,) = torch.autograd.grad(output.sum(), filters)
+        assert gradient.stride() == filters.stride()

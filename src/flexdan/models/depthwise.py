@@ -39,7 +39,10 @@ class _FilterChannels(torch.autograd.Function):
         )  # fmt: skip
         if for_weight and wide:
             of_weight = _by_groups(maps, weight.shape, gradient, ctx.stride, ctx.padding)
-        return of_maps.to(kind) if for_maps else None, of_weight.to(weight.dtype) if for_weight else None, None, None
+        of_weight = (
+            torch.empty_like(weight).copy_(of_weight) if for_weight else None
+        )  # with the strides that DDP expects
+        return of_maps.to(kind) if for_maps else None, of_weight, None, None
 
 
 def _by_groups(maps: Tensor, shape: torch.Size, gradient: Tensor, stride: int, padding: int) -> Tensor:
