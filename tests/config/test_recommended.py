@@ -5,7 +5,7 @@ from flexdan.config import config_from_mapping, recommended_settings, recommende
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("strategy", ["supervised", "self_training", "dan+self_training", "unimatch"])
+@pytest.mark.parametrize("strategy", ["supervised", "self_training", "dan+self_training", "fixmatch", "unimatch"])
 def test_recommended_settings_are_valid_for_any_images(machine, channels, strategy):
     settings = recommended_settings(machine, channels, diameter=70.0, strategy=strategy)
     config = config_from_mapping(settings)[0]

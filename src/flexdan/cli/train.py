@@ -75,7 +75,8 @@ def run(argv: Sequence[str]) -> int:
         "--memory",
         default="",
         metavar="SIZE",
-        help="refuse a training that needs more, such as 14.76GiB; default: all of a GPU, no limit on the CPU",
+        help="refuse a training that needs more, such as 14.76GiB, and recommend none; default: all of a GPU, no limit "
+        "on the CPU, where a quarter is left to others if nothing but data is said",
     )
     parser.add_argument(
         "--recommended",
@@ -88,9 +89,6 @@ def run(argv: Sequence[str]) -> int:
     for note in notes:
         print(f"note: {note}")
 
-    from flexdan.memory import parse_memory, train_planned
-
-    memory = parse_memory(arguments.memory) if arguments.memory else None
     if arguments.resume:
         folder = Path(arguments.resume)
         if arguments.output and Path(arguments.output) != folder:
@@ -103,7 +101,7 @@ def run(argv: Sequence[str]) -> int:
         said = given_settings(parser, argv)
         plain = not arguments.config and says_nothing_but_data(said)
         if arguments.recommended == "yes" or (arguments.recommended == "auto" and plain):
-            base = _recommended(config, parser, argv, memory)
+            base = _recommended(config, parser, argv, arguments.memory)
             _, config, _ = parse_command(parser, argv, base=base)
             _tell_recommended(base)
         elif arguments.recommended == "auto" and not arguments.config:
@@ -111,14 +109,24 @@ def run(argv: Sequence[str]) -> int:
         if unused := [name for name in said if name.startswith(unused_settings(config.strategy))]:
             print(f"note: the {config.strategy} strategy does not use {', '.join(unused)}")
 
-    train_planned(config, folder, memory=memory, force=arguments.force, resume=bool(arguments.resume))
+    from flexdan.memory import train_planned
+
+    limit = _limit(arguments.memory)
+    train_planned(config, folder, memory=limit, force=arguments.force, resume=bool(arguments.resume))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all is written, and torch's connections can abort the teardown
         sys.stdout.flush()
         os._exit(0)
     return 0
 
 
-def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str], memory: int | None) -> dict[str, Any]:
+def _limit(memory: str) -> int | None:
+    """Return the bytes that --memory allows, if it says any; it loads torch, which mistakes need not wait for."""
+    from flexdan.memory import parse_memory
+
+    return parse_memory(memory) if memory else None
+
+
+def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str], memory: str) -> dict[str, Any]:
     """Return what the studies found best for this machine, the images of a configuration and the strategy it names."""
     import torch
 
@@ -137,7 +145,7 @@ def _recommended(config: RunConfig, parser: ArgumentParser, argv: Sequence[str],
         for strategy in dict.fromkeys(named)
     ]
     for settings in others:
-        if has_room(parse_command(parser, argv, base=settings)[1], memory):
+        if has_room(parse_command(parser, argv, base=settings)[1], _limit(memory)):
             return settings
         _say_once(
             f"note: {settings['strategy']}, which our studies found best, needs more memory than there is to spare"
